@@ -1,0 +1,1 @@
+//! apalis workers over Diesel, jobs enqueued in your own transaction, and a Diesel session factory.

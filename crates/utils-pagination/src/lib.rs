@@ -1,0 +1,1 @@
+//! Offset pages over any Diesel query, for actix-web handlers.

@@ -1,0 +1,1 @@
+//! Which release is running: from a file, the environment or the build; never fails.

@@ -1,0 +1,1 @@
+//! Error reports to Sentry without the everyday 4xx, for actix-web.

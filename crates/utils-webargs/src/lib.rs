@@ -1,0 +1,1 @@
+//! Typed request arguments for actix-web; every wrong field reported at once.
