@@ -1,0 +1,4 @@
+//! The crate's integration tests: one binary, one module for each part.
+#![allow(clippy::unwrap_used)] // also in the functions that tests share
+#[cfg(feature = "password")]
+mod password;
