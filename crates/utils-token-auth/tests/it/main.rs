@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used)] // also in the functions that tests share
 #[cfg(feature = "password")]
 mod password;
+#[cfg(feature = "password")]
+mod throttle;
