@@ -30,6 +30,14 @@ impl ErrorKind {
     /// `message` reaches the client, so it must hold no internal detail.
     #[must_use]
     pub fn respond(&self, message: impl Display) -> HttpResponse {
-        ErrorBody::message(message.to_string()).respond(self.status)
+        self.respond_with(&ErrorBody::message(message.to_string()))
+    }
+
+    /// The answer for an error of this kind that has messages by field, or several of them.
+    #[must_use]
+    pub fn respond_with(&self, body: &ErrorBody) -> HttpResponse {
+        let mut response = body.respond(self.status);
+        response.extensions_mut().insert(*self);
+        response
     }
 }

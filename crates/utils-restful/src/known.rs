@@ -1,0 +1,30 @@
+use std::error::Error as StdError;
+
+use crate::{catalogue::INTERNAL, kind::ErrorKind};
+
+/// The kind of an error that `?` met: what HTTP has a status for, else the server's fault.
+pub(crate) fn kind_of(error: &(dyn StdError + 'static)) -> &'static ErrorKind {
+    #[cfg(feature = "diesel")]
+    if let Some(kind) = kind_of_diesel(error) {
+        return kind;
+    }
+    let _ = error; // nothing else is known without the feature
+    &INTERNAL
+}
+
+#[cfg(feature = "diesel")]
+fn kind_of_diesel(error: &(dyn StdError + 'static)) -> Option<&'static ErrorKind> {
+    use diesel::result::{DatabaseErrorKind, Error};
+
+    use crate::catalogue::{ALREADY_EXISTS, BUSY, NOT_FOUND};
+
+    // the pool's only error: no connection became free, or could be made, within its connection_timeout
+    if error.is::<diesel::r2d2::PoolError>() {
+        return Some(&BUSY);
+    }
+    match error.downcast_ref::<Error>()? {
+        Error::NotFound => Some(&NOT_FOUND),
+        Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Some(&ALREADY_EXISTS),
+        _ => None,
+    }
+}

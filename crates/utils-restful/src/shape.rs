@@ -1,0 +1,188 @@
+use std::io;
+
+use actix_web::{
+    HttpResponse,
+    body::{BoxBody, MessageBody},
+    error::JsonPayloadError,
+    http::{
+        Method, StatusCode, Uri,
+        header::{self, HeaderMap, HeaderValue},
+    },
+};
+use serde_json::json;
+
+use crate::{
+    accept::PROBLEM_JSON,
+    body::{ErrorBody, reason},
+    expected_json::EXPECTED,
+    kind::ErrorKind,
+    plain::LeaveAlone,
+    request_id::RequestId,
+};
+
+/// What is known about a request before it is answered.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) id: RequestId,
+    /// The client reads RFC 9457 problem details.
+    pub(crate) problem: bool,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+}
+
+/// Gives an answer its shape. `failed`: it was made from an error, whose text nobody chose for the client's eyes.
+pub(crate) fn shape(response: HttpResponse, failed: bool, exchange: &Exchange) -> HttpResponse {
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        shape_error(response, failed, exchange)
+    } else if is_wrappable(status) && is_text(response.headers()) && !is_exempt(&response) {
+        shape_text(response)
+    } else {
+        response
+    }
+}
+
+fn shape_error(response: HttpResponse, failed: bool, exchange: &Exchange) -> HttpResponse {
+    let status = response.status();
+    let known = response.extensions().get::<ErrorBody>().cloned();
+    let code = response.extensions().get::<ErrorKind>().map(|kind| kind.code);
+    let (response, mut body) = match known {
+        // Made by this workspace's crates: already in the default shape unless there is something to add.
+        Some(body) if !exchange.problem && !body.is_empty() => return vary_by_accept(response),
+        Some(body) => (response, body),
+        None if !is_text_or_nothing(response.headers()) || is_exempt(&response) => return response,
+        None => match take_text(response) {
+            (response, Some(text)) => {
+                let body = own_words(&response, text, failed);
+                (response, body)
+            }
+            (response, None) => return response,
+        },
+    };
+    if body.is_empty() {
+        body = ErrorBody::message(if status.is_server_error() {
+            format!("{} (request {})", reason(status), exchange.id)
+        } else {
+            reason(status).to_owned()
+        });
+    }
+    let response = if exchange.problem {
+        with_body(response, PROBLEM_JSON, problem(status, &body, code, &exchange.id).to_string())
+    } else {
+        with_body(response, "application/json", json!(body).to_string())
+    };
+    vary_by_accept(response)
+}
+
+/// What a text answer says to the client. Nothing, if nobody chose the text for the client's eyes: actix sends the
+/// `Display` of any error, which for a server's fault names its files, tables and hosts.
+fn own_words(response: &HttpResponse, text: String, failed: bool) -> ErrorBody {
+    let status = response.status();
+    let of_error = response.error();
+    if of_error.is_some_and(|error| matches!(error.as_error(), Some(JsonPayloadError::ContentType))) {
+        return ErrorBody::message(EXPECTED);
+    }
+    let of_system = of_error.is_some_and(|error| error.as_error::<io::Error>().is_some());
+    let hidden =
+        status == StatusCode::INTERNAL_SERVER_ERROR || (failed && status.is_server_error()) || of_system;
+    if hidden || text.is_empty() { ErrorBody::default() } else { ErrorBody::message(text) }
+}
+
+/// RFC 9457, section 3. `errors` (messages by field) and `code` are extension members.
+fn problem(status: StatusCode, body: &ErrorBody, code: Option<&str>, id: &RequestId) -> serde_json::Value {
+    let mut problem = json!({
+        "type": "about:blank", // "the title SHOULD be the same as the recommended HTTP status phrase"
+        "title": reason(status),
+        "status": status.as_u16(),
+        "instance": format!("urn:request:{id}"),
+    });
+    if !body.errors.is_empty() {
+        problem["detail"] = body.errors.join(" ").into();
+    }
+    if !body.fields.is_empty() {
+        problem["errors"] = json!(body.fields);
+    }
+    if let Some(code) = code {
+        problem["code"] = code.into();
+    }
+    problem
+}
+
+fn shape_text(response: HttpResponse) -> HttpResponse {
+    match take_text(response) {
+        (response, Some(text)) => {
+            with_body(response, "application/json", json!({ "message": text }).to_string())
+        }
+        (response, None) => response,
+    }
+}
+
+/// The body as text, if all of it is at hand (a stream is not) and it is UTF-8.
+fn take_text(response: HttpResponse) -> (HttpResponse, Option<String>) {
+    let (head, body) = response.into_parts();
+    match body.try_into_bytes() {
+        Ok(bytes) => {
+            let text = std::str::from_utf8(&bytes).ok().map(str::to_owned);
+            (head.set_body(BoxBody::new(bytes)), text)
+        }
+        Err(stream) => (head.set_body(stream), None),
+    }
+}
+
+fn with_body(response: HttpResponse, content_type: &'static str, body: String) -> HttpResponse {
+    let mut response = response.set_body(BoxBody::new(body));
+    let headers = response.headers_mut();
+    for outdated in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::TRANSFER_ENCODING] {
+        headers.remove(outdated);
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Tells caches that another `Accept` gets another answer (RFC 9110, 12.5.5).
+fn vary_by_accept(mut response: HttpResponse) -> HttpResponse {
+    let told =
+        response.headers().get_all(header::VARY).filter_map(|value| value.to_str().ok()).any(|names| {
+            names.split(',').map(str::trim).any(|name| name == "*" || name.eq_ignore_ascii_case("accept"))
+        });
+    if !told {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+    }
+    response
+}
+
+/// Successes and redirects that have a body of their own: not 204, 205 and 304 (which have none) nor 206 (part of one).
+fn is_wrappable(status: StatusCode) -> bool {
+    let bare = [
+        StatusCode::NO_CONTENT,
+        StatusCode::RESET_CONTENT,
+        StatusCode::PARTIAL_CONTENT,
+        StatusCode::NOT_MODIFIED,
+    ];
+    (status.is_success() || status.is_redirection()) && !bare.contains(&status)
+}
+
+pub(crate) fn is_text_or_nothing(headers: &HeaderMap) -> bool {
+    !headers.contains_key(header::CONTENT_TYPE) || is_text(headers)
+}
+
+/// `text/plain` as actix gives it to a string. Other parameters mean another format, such as the
+/// `text/plain; version=0.0.4` of metrics.
+fn is_text(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let mut parts = content_type.split(';').map(str::trim);
+    parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("text/plain"))
+        && parts.all(|parameter| {
+            parameter.eq_ignore_ascii_case("charset=utf-8")
+                || parameter.eq_ignore_ascii_case("charset=us-ascii")
+        })
+}
+
+/// A body that must stay as it is: by the handler's wish, a download, or one that is compressed already.
+fn is_exempt(response: &HttpResponse) -> bool {
+    response.extensions().get::<LeaveAlone>().is_some()
+        || response.headers().contains_key(header::CONTENT_DISPOSITION)
+        || response.headers().contains_key(header::CONTENT_ENCODING)
+}
