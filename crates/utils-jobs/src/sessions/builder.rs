@@ -1,0 +1,193 @@
+use std::{marker::PhantomData, time::Duration};
+
+use diesel::{
+    ConnectionError,
+    r2d2::{ConnectionManager, CustomizeConnection, Error, HandleError, Pool},
+};
+use serde::{Deserialize, Deserializer};
+
+use super::{SessionConn, Sessions, SessionsError};
+
+/// The default age at which a connection is replaced.
+const RECYCLE: Duration = Duration::from_secs(30 * 60);
+
+/// The settings of a connection pool, for a settings file. All times are in seconds there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolSettings {
+    /// The most connections that are open at once. Default: 10.
+    pub pool_size: u32,
+    /// The age at which a connection is replaced; `None` or zero: never. Default: 30 minutes.
+    ///
+    /// Set it well below the time after which the server closes idle connections (`wait_timeout` on MySQL). On MySQL
+    /// `None` means the default. Ages are looked at every 30 seconds; whatever the age, a connection is tested before it
+    /// is handed out and replaced when it is dead.
+    #[serde(deserialize_with = "optional_seconds")]
+    pub pool_recycle: Option<Duration>,
+    /// How long a caller waits for a connection. Default: 5 seconds.
+    #[serde(deserialize_with = "seconds")]
+    pub timeout: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { pool_size: 10, pool_recycle: Some(RECYCLE), timeout: Duration::from_secs(5) }
+    }
+}
+
+/// Makes [`Sessions`] with settings of its own.
+///
+/// # Examples
+/// ```no_run
+/// # #[cfg(feature = "mysql")] {
+/// # use std::time::Duration;
+/// use utils_jobs::Sessions;
+///
+/// let sessions = Sessions::<diesel::MysqlConnection>::builder("mysql://app@db/app")
+///     .pool_size(20)
+///     .pool_recycle(Some(Duration::from_secs(280)))
+///     .timeout(Duration::from_secs(2))
+///     .build()?;
+/// # } Ok::<(), utils_jobs::SessionsError>(())
+/// ```
+pub struct SessionsBuilder<C> {
+    url: String,
+    settings: PoolSettings,
+    connection: PhantomData<fn() -> C>,
+}
+
+impl<C: SessionConn> SessionsBuilder<C> {
+    pub(super) fn new(url: String) -> Self {
+        Self { url, settings: PoolSettings::default(), connection: PhantomData }
+    }
+
+    /// All settings at once.
+    #[must_use]
+    pub fn settings(mut self, settings: PoolSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Sets the most connections that are open at once. Default: 10.
+    #[must_use]
+    pub fn pool_size(mut self, connections: u32) -> Self {
+        self.settings.pool_size = connections;
+        self
+    }
+
+    /// Sets the age at which a connection is replaced, see [`PoolSettings::pool_recycle`]. Default: 30 minutes.
+    #[must_use]
+    pub fn pool_recycle(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.settings.pool_recycle = age.into();
+        self
+    }
+
+    /// Sets how long a caller waits for a connection. Default: 5 seconds.
+    #[must_use]
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.settings.timeout = time;
+        self
+    }
+
+    /// Connects once, to find mistakes early, and makes the pool.
+    ///
+    /// # Errors
+    /// [`SessionsError::Url`], [`SessionsError::Connect`] or [`SessionsError::Settings`].
+    pub fn build(self) -> Result<Sessions<C>, SessionsError> {
+        let url = C::driver_url(self.url.trim()).ok_or(SessionsError::Url(C::DATABASE))?;
+        let PoolSettings { mut pool_size, pool_recycle, timeout } = self.settings;
+        if pool_size == 0 {
+            return Err(SessionsError::Settings("the pool size must be at least 1"));
+        }
+        if timeout.is_zero() {
+            return Err(SessionsError::Settings("the time-out for a connection must be above zero"));
+        }
+        let mut recycle = pool_recycle.filter(|age| !age.is_zero());
+        if C::ALWAYS_RECYCLES {
+            recycle = recycle.or(Some(RECYCLE));
+        }
+        let mut idle = Some(Duration::from_secs(10 * 60));
+        if C::is_private(&url) {
+            (pool_size, recycle, idle) = (1, None, None);
+        } else {
+            // The pool would try again and again until the time-out, and its error would not say why.
+            let probe = C::establish(&url).map_err(|error| SessionsError::Connect(redacted(error, &url)))?;
+            drop(probe);
+        }
+        let pool = Pool::builder()
+            .max_size(pool_size)
+            .min_idle(Some(1))
+            .max_lifetime(recycle)
+            .idle_timeout(idle)
+            .test_on_check_out(true)
+            .connection_timeout(timeout)
+            .connection_customizer(Box::new(Prepare))
+            .error_handler(Box::new(Log { url: url.clone() }))
+            .build(ConnectionManager::new(url))
+            .map_err(SessionsError::Exhausted)?;
+        Ok(Sessions::from_pool(pool))
+    }
+}
+
+impl<C> std::fmt::Debug for SessionsBuilder<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionsBuilder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Prepare;
+
+impl<C: SessionConn> CustomizeConnection<C, Error> for Prepare {
+    fn on_acquire(&self, conn: &mut C) -> Result<(), Error> {
+        conn.prepare().map_err(Error::QueryError)
+    }
+}
+
+/// Reports what goes wrong in the pool's own threads, without the URL.
+struct Log {
+    url: String,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+impl HandleError<Error> for Log {
+    fn handle_error(&self, error: Error) {
+        tracing::warn!(error = %without_secrets(&error.to_string(), &self.url), "a database connection failed");
+    }
+}
+
+/// libpq quotes a URL that it cannot read, with the password in it.
+fn redacted(error: ConnectionError, url: &str) -> ConnectionError {
+    match error {
+        ConnectionError::BadConnection(text) => ConnectionError::BadConnection(without_secrets(&text, url)),
+        ConnectionError::InvalidConnectionUrl(text) => {
+            ConnectionError::InvalidConnectionUrl(without_secrets(&text, url))
+        }
+        other => other,
+    }
+}
+
+fn without_secrets(text: &str, url: &str) -> String {
+    let text = text.replace(url, "(the database URL)");
+    let userinfo =
+        url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(userinfo, _)| userinfo);
+    match userinfo.and_then(|userinfo| userinfo.split_once(':')) {
+        Some((_, password)) if !password.is_empty() => text.replace(password, "***"),
+        _ => text,
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    f64::deserialize(input)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom))
+}
+
+fn optional_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    let seconds = Option::<f64>::deserialize(input)?;
+    seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)).transpose()
+}

@@ -1,0 +1,111 @@
+//! What the databases' URLs may look like, and that none is ever shown.
+use diesel::SqliteConnection;
+use utils_jobs::{SessionConn, Sessions, SessionsError};
+
+#[track_caller]
+fn check<C: SessionConn>(url: &str, expected: Option<&str>) {
+    assert_eq!(C::driver_url(url).as_deref(), expected, "{url}");
+}
+
+#[test]
+fn a_sqlite_url_is_a_path_in_many_spellings() {
+    let sqlite = check::<SqliteConnection>;
+    for relative in
+        ["app.db", "sqlite:app.db", "sqlite://app.db", "sqlite:///app.db", "sqlite+pysqlite:///app.db"]
+    {
+        sqlite(relative, Some("app.db"));
+    }
+    for absolute in ["/srv/app.db", "sqlite:/srv/app.db", "sqlite:////srv/app.db"] {
+        sqlite(absolute, Some("/srv/app.db"));
+    }
+    for memory in [":memory:", "sqlite::memory:", "sqlite://", "sqlite:", "sqlite:///:memory:"] {
+        sqlite(memory, Some(":memory:"));
+    }
+    sqlite("sqlite:///app.db?mode=ro", Some("file:app.db?mode=ro"));
+    sqlite("file:app.db?mode=ro", Some("file:app.db?mode=ro"));
+    sqlite(r"C:\app.db", Some(r"C:\app.db"));
+    for foreign in ["", "postgres://db/app", "mysql://db/app", "redis://db"] {
+        sqlite(foreign, None);
+    }
+}
+
+#[test]
+fn a_memory_database_is_private_unless_its_cache_is_shared() {
+    let check = |name, expected| assert_eq!(SqliteConnection::is_private(name), expected, "{name}");
+    check(":memory:", true);
+    check("file::memory:", true);
+    check("file:x?mode=memory", true);
+    check("file:x?mode=memory&cache=shared", false);
+    check("app.db", false);
+    check("file:app.db?mode=ro", false);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_postgresql_url_may_name_a_python_driver() {
+    let postgres = check::<diesel::PgConnection>;
+    postgres("postgres://u:p@db/app", Some("postgres://u:p@db/app"));
+    postgres("postgresql://u:p@db/app", Some("postgres://u:p@db/app"));
+    postgres("postgresql+psycopg2://db/app?sslmode=require", Some("postgres://db/app?sslmode=require"));
+    postgres("host=db dbname=app", Some("host=db dbname=app"));
+    for foreign in ["", "app.db", "mysql://db/app"] {
+        postgres(foreign, None);
+    }
+}
+
+#[cfg(feature = "mysql")]
+#[test]
+fn a_mysql_url_may_name_a_python_driver() {
+    let mysql = check::<diesel::MysqlConnection>;
+    mysql("mysql://u:p@db/app", Some("mysql://u:p@db/app"));
+    mysql("mariadb://u:p@db/app", Some("mysql://u:p@db/app"));
+    mysql("mysql+pymysql://u:p@db/app?charset=utf8mb4", Some("mysql://u:p@db/app?charset=utf8mb4"));
+    for foreign in ["", "app.db", "postgres://db/app"] {
+        mysql(foreign, None);
+    }
+}
+
+/// The message, the details for logs and every cause.
+fn everything_shown(error: &SessionsError) -> String {
+    let mut shown = format!("{error} {error:?}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        shown += &format!(" {error} {error:?}");
+        cause = error.source();
+    }
+    shown
+}
+
+#[track_caller]
+fn refuses_quietly<C: SessionConn>(url: &str) {
+    let error = Sessions::<C>::new(url).unwrap_err();
+    let shown = everything_shown(&error);
+    assert!(!shown.contains("hunter2") && !shown.contains(url), "{shown}");
+    let shown = format!("{:?}", Sessions::<C>::builder(url));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn no_error_shows_the_url_or_the_password() {
+    refuses_quietly::<SqliteConnection>("postgres://app:hunter2@db/app");
+    refuses_quietly::<SqliteConnection>("/nowhere/at/all/hunter2.db");
+    assert_eq!(
+        Sessions::<SqliteConnection>::new("mysql://db/app").unwrap_err().to_string(),
+        "the database URL is not a SQLite URL"
+    );
+    #[cfg(feature = "postgres")]
+    {
+        refuses_quietly::<diesel::PgConnection>("mysql://app:hunter2@db/app");
+        refuses_quietly::<diesel::PgConnection>("postgres://app:hunter2@127.0.0.1:1/app");
+        // libpq quotes these in its own message
+        refuses_quietly::<diesel::PgConnection>("postgres://app:hunter2@[::1/app");
+        refuses_quietly::<diesel::PgConnection>("postgres://app:hunter2@db:port/app");
+        refuses_quietly::<diesel::PgConnection>("postgres://app:hunter2@db/app?no_such_option=1");
+    }
+    #[cfg(feature = "mysql")]
+    {
+        refuses_quietly::<diesel::MysqlConnection>("postgres://app:hunter2@db/app");
+        refuses_quietly::<diesel::MysqlConnection>("mysql://app:hunter2@127.0.0.1:1/app");
+        refuses_quietly::<diesel::MysqlConnection>("mysql://app:hunter2@[::1/app");
+    }
+}
