@@ -1,5 +1,6 @@
 //! The crate's integration tests: one binary, one module for each part.
 #![allow(clippy::unwrap_used)] // also in the functions that tests share
+mod keys;
 #[cfg(feature = "password")]
 mod password;
 #[cfg(feature = "password")]
