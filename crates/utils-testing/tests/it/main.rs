@@ -1,7 +1,0 @@
-//! The integration tests of utils-testing; the suites of a server are in modules of its name.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking; clippy.toml reaches only `#[test]` functions"
-)]
-mod failures;
-mod requests;
