@@ -108,7 +108,6 @@ impl Keys {
 
     /// Keys for another purpose, one from each secret, in the order of the ring: the first is for new values, the
     /// others are those of keys that are on their way out. By HKDF, so that they tell nothing about the secret.
-    #[allow(dead_code)]
     pub(crate) fn derive(&self, purpose: &[u8]) -> Vec<Zeroizing<[u8; 32]>> {
         let roots = self.0.iter().filter_map(|held| held.root.as_ref());
         roots.map(|root| expand(root, purpose)).collect()

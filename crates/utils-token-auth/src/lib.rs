@@ -1,13 +1,27 @@
 //! Short-lived JWTs, revocable refresh tokens, and sessions a user can list and revoke, for actix-web.
+mod builder;
 mod claims;
 mod clock;
+mod engine;
+mod error;
+mod events;
+mod introspect;
 mod jws;
 mod keys;
+mod pair;
 #[cfg(feature = "password")]
 mod password;
+mod policy;
+mod refresh;
+mod renew;
+mod revocations;
+mod scope_bound;
+mod session;
 mod sid;
+mod store;
 #[cfg(feature = "password")]
 mod throttle;
+mod upkeep;
 mod verifier;
 
 #[cfg(feature = "password")]
@@ -20,9 +34,20 @@ pub use crate::throttle::{
     memory::MemoryThrottle,
 };
 pub use crate::{
+    builder::Builder,
     claims::{Registered, Token},
     clock::{Clock, SystemClock, TestClock},
+    engine::TokenAuth,
+    error::{BuildError, Cause, ERRORS, Error, Refusal},
+    events::{Event, EventKind, Severity},
+    introspect::Introspection,
     keys::{KeyError, Keys},
+    pair::Pair,
+    policy::{Policy, PolicyError, Stale},
+    revocations::Revocations,
+    session::{Client, LiveAt, Revoked, Session, SessionInfo, Why},
     sid::{ParseSidError, RandomError, Sid},
+    store::{Purge, Rotate, Store, Which, memory::MemoryStore},
+    upkeep::Upkeep,
     verifier::{SignError, Verifier, VerifierError, VerifyError, VerifyPolicy},
 };

@@ -3,5 +3,8 @@
 mod keys;
 #[cfg(feature = "password")]
 mod password;
+mod refresh;
+mod spy;
+mod support;
 #[cfg(feature = "password")]
 mod throttle;

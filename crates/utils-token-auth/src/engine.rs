@@ -1,0 +1,353 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    Sid,
+    claims::{Registered, Token},
+    clock::{Clock, whole_ms},
+    error::{Error, Refusal},
+    events::{EventKind, Events},
+    pair::Pair,
+    policy::{Policy, Stale},
+    refresh::{FamilySecret, REFRESH_TOKEN_LENGTH, RefreshKeys, RefreshToken},
+    revocations::Revocations,
+    scope_bound::scopes_of,
+    session::{Client, LiveAt, Session, SessionInfo, Why},
+    store::{Store, Which},
+    verifier::Verifier,
+};
+
+/// The engine: signs users in, renews, ends and lists their sessions, and verifies access tokens.
+///
+/// A clone is the same engine. Nothing in it depends on actix.
+pub struct TokenAuth<C, S> {
+    pub(crate) inner: Arc<Inner<C, S>>,
+}
+
+pub(crate) struct Inner<C, S> {
+    pub(crate) verifier: Verifier,
+    pub(crate) refresh: RefreshKeys,
+    pub(crate) store: S,
+    pub(crate) claims: ClaimsFunction<C>,
+    pub(crate) policy: Policy,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: Events,
+    pub(crate) revocations: Revocations,
+    /// Whether the log says already that nobody called `start`.
+    pub(crate) warned: AtomicBool,
+}
+
+pub(crate) type ClaimsFunction<C> = Box<dyn Fn(Session) -> ClaimsFuture<C> + Send + Sync>;
+pub(crate) type ClaimsFuture<C> = Pin<Box<dyn Future<Output = Result<C, Refusal>> + Send>>;
+
+impl<C, S> TokenAuth<C, S>
+where
+    C: Serialize + DeserializeOwned + 'static,
+    S: Store,
+{
+    pub(crate) fn from_inner(inner: Inner<C, S>) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Opens a session for a user whose password, or whatever the application asks for, was right.
+    ///
+    /// `data` is kept with the session for the claims function. Each login makes a new session with a new id.
+    ///
+    /// # Errors
+    /// [`Error::Grant`] when the claims function denies; [`Error::UserId`], [`Error::Store`], [`Error::Claims`] or
+    /// [`Error::Internal`] when it could not be done. No session exists then.
+    pub async fn login(&self, user: &str, data: impl Serialize, client: Client) -> Result<Pair, Error> {
+        let data = serde_json::to_value(data).map_err(Error::internal)?;
+        self.open_session(user, data, client).await
+    }
+
+    /// Gives a signed-in user a new session and ends the one they had: after a change of privileges for example, so
+    /// that a token stolen before it is worth nothing after it.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login); the session they had goes on then.
+    pub async fn replace(
+        &self,
+        user: &str,
+        session: Sid,
+        data: impl Serialize,
+        client: Client,
+    ) -> Result<Pair, Error> {
+        let pair = self.login(user, data, client).await?;
+        self.revoke(Which::One { user, id: session }, Why::Replaced).await?;
+        Ok(pair)
+    }
+
+    /// Ends the session of an access or refresh token; whether it did. A token that is unknown, expired or of a
+    /// session that is over is not an error: the client is signed out, as it wished (RFC 7009 section 2.2).
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store did not answer: the session is not ended then.
+    pub async fn logout(&self, token: &str) -> Result<bool, Error> {
+        let Some((user, id)) = self.owner(token).await? else { return Ok(false) };
+        Ok(self.revoke(Which::One { user: &user, id }, Why::Logout).await? > 0)
+    }
+
+    /// Ends sessions, in this process at once and in the others within [`Policy::sync`]; how many.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store did not answer.
+    pub async fn revoke(&self, which: Which<'_>, why: Why) -> Result<usize, Error> {
+        let Inner { store, events, revocations, .. } = &*self.inner;
+        let now = self.now();
+        let sessions = store.revoke(which, why, now).await.map_err(Error::store)?;
+        if sessions == 0 {
+            return Ok(0);
+        }
+        let session = match which {
+            Which::One { id, .. } => {
+                revocations.apply(&[(id, now)]);
+                Some(id)
+            }
+            Which::Others { .. } | Which::All { .. } => {
+                // a database only says how many; which ones, it says like to every other process
+                let revoked = store.revoked_since(now).await.map_err(Error::store)?;
+                revocations.apply(&revoked);
+                None
+            }
+        };
+        events.send(EventKind::Revoked { why, sessions }, which.user(), session, now);
+        Ok(sessions)
+    }
+
+    /// The live sessions of a user, the one renewed last first; `current` is marked.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store did not answer.
+    pub async fn list(&self, user: &str, current: Option<Sid>) -> Result<Vec<SessionInfo>, Error> {
+        let sessions = self.inner.store.list(user, self.live_at(self.now())).await.map_err(Error::store)?;
+        Ok(sessions.into_iter().map(|session| session.info(current)).collect())
+    }
+
+    /// Verifies an access token, without asking the store.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Expired`] or [`Error::Revoked`]; [`Error::Stale`] under [`Stale::Deny`].
+    pub fn verify(&self, access_token: &str) -> Result<Token<C>, Error> {
+        let now = self.now();
+        let token = self.inner.verifier.verify(access_token, now)?;
+        self.admit(token.session, now)?;
+        Ok(token)
+    }
+
+    /// Asks the store whether a session is live, for routes that must not rely on what was true a second ago.
+    ///
+    /// # Errors
+    /// [`Error::Revoked`] when it is over; [`Error::Store`] when the store did not answer.
+    pub async fn confirm(&self, session: Sid) -> Result<(), Error> {
+        let now = self.now();
+        match self.inner.store.get(session).await.map_err(Error::store)? {
+            Some(found) if self.live_at(now).holds(&found) => Ok(()),
+            found => {
+                if let Some(revoked) = found.and_then(|found| found.revoked) {
+                    self.inner.revocations.apply(&[(session, revoked.at)]);
+                }
+                Err(Error::Revoked)
+            }
+        }
+    }
+
+    /// The engine's policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// The engine's store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.inner.store
+    }
+
+    /// The verifier of access tokens; it knows nothing of revocations.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.inner.verifier
+    }
+
+    /// The sessions that were revoked lately.
+    #[must_use]
+    pub fn revocations(&self) -> &Revocations {
+        &self.inner.revocations
+    }
+
+    /// The time, in milliseconds since 1970, by the engine's clock.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.inner.clock.now_ms()
+    }
+
+    pub(crate) fn live_at(&self, now: i64) -> LiveAt {
+        LiveAt { now, idle_since: now - whole_ms(self.inner.policy.idle) }
+    }
+
+    /// Whether a verified token's session may pass.
+    pub(crate) fn admit(&self, session: Sid, now: i64) -> Result<(), Error> {
+        let Inner { policy, revocations, .. } = &*self.inner;
+        if let Stale::Deny { after } = policy.stale {
+            let fresh = revocations.synced_at().is_some_and(|at| now - at <= whole_ms(after));
+            if !fresh {
+                return Err(Error::Stale);
+            }
+        }
+        if revocations.contains(session) {
+            return Err(Error::Revoked);
+        }
+        Ok(())
+    }
+
+    async fn open_session(&self, user: &str, data: serde_json::Value, client: Client) -> Result<Pair, Error> {
+        let Inner { store, policy, events, .. } = &*self.inner;
+        if user.is_empty() || user.len() > 255 || user.contains('\0') {
+            return Err(Error::UserId);
+        }
+        let now = self.now();
+        let secret = FamilySecret::random().map_err(|error| Error::internal(error.to_string()))?;
+        let mut session = Session {
+            id: Sid::random().map_err(Error::internal)?,
+            user: user.to_owned(),
+            data,
+            scopes: Vec::new(),
+            secret_hash: secret.hash(),
+            generation: 0,
+            created_at: now,
+            renewed_at: now,
+            expires_at: now + whole_ms(policy.absolute),
+            revoked: None,
+            client: client.tidy(),
+        };
+        let claims = match self.claims_of(&session).await? {
+            Some(claims) => serde_json::to_value(claims).map_err(Error::internal)?,
+            None => return Err(Error::Grant),
+        };
+        session.scopes = scopes_of(&claims, policy.scope_claims);
+
+        // everything that can fail comes before the session exists
+        let token = self.sign(&session, &claims, now)?;
+        let refresh = RefreshToken { session: session.id, generation: 0, secret };
+        let pair = self.pair(&session, token, Some(&refresh), now)?;
+        let id = session.id;
+        store.insert(session).await.map_err(Error::store)?;
+        events.send(EventKind::Created, user, Some(id), now);
+        self.warn_if_not_started();
+        if let Err(error) = self.evict(user, id, now).await {
+            // the session exists; the next login tries again
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "sessions above the limit were not ended"
+            );
+        }
+        Ok(pair)
+    }
+
+    /// Ends the sessions above the policy's limit, those renewed longest ago first, but never `newest`.
+    async fn evict(&self, user: &str, newest: Sid, now: i64) -> Result<(), Error> {
+        let Some(max) = self.inner.policy.max_sessions else { return Ok(()) };
+        let others = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(1);
+        let sessions = self.inner.store.list(user, self.live_at(now)).await.map_err(Error::store)?;
+        for session in sessions.into_iter().filter(|session| session.id != newest).skip(others) {
+            self.revoke(Which::One { user, id: session.id }, Why::Evicted).await?;
+        }
+        Ok(())
+    }
+
+    /// The user and the session of an access or refresh token of ours.
+    async fn owner(&self, token: &str) -> Result<Option<(String, Sid)>, Error> {
+        if let Some(session) = self.session_of_refresh_token(token).await? {
+            return Ok(Some((session.user, session.id)));
+        }
+        let access = self.inner.verifier.verify::<C>(token, self.now());
+        Ok(access.ok().map(|token| (token.user, token.session)))
+    }
+
+    /// The session of a genuine refresh token, whatever its generation and whether or not it is live.
+    pub(crate) async fn session_of_refresh_token(&self, token: &str) -> Result<Option<Session>, Error> {
+        if token.len() != REFRESH_TOKEN_LENGTH {
+            return Ok(None);
+        }
+        let Some(presented) = self.inner.refresh.open(token) else { return Ok(None) };
+        let session = self.inner.store.get(presented.session).await.map_err(Error::store)?;
+        Ok(session.filter(|session| presented.secret.has_hash(&session.secret_hash)))
+    }
+
+    /// What the application says about this session; `None` when it denies.
+    pub(crate) async fn claims_of(&self, session: &Session) -> Result<Option<C>, Error> {
+        match (self.inner.claims)(session.clone()).await {
+            Ok(claims) => Ok(Some(claims)),
+            Err(Refusal::Denied) => Ok(None),
+            Err(Refusal::Unavailable(cause)) => Err(Error::Claims(cause)),
+        }
+    }
+
+    pub(crate) fn sign(
+        &self,
+        session: &Session,
+        claims: &serde_json::Value,
+        now: i64,
+    ) -> Result<String, Error> {
+        let registered = Registered {
+            session: session.id,
+            subject: session.user.clone(),
+            issued_at: now.div_euclid(1000),
+            expires_at: self.access_ends(session, now).div_euclid(1000),
+            not_before: None,
+            auth_time: Some(session.created_at.div_euclid(1000)),
+        };
+        self.inner.verifier.sign(&registered, claims).map_err(Error::internal)
+    }
+
+    /// When an access token minted now ends: never after its session.
+    fn access_ends(&self, session: &Session, now: i64) -> i64 {
+        let whole_seconds = whole_ms(self.inner.policy.access) / 1000 * 1000;
+        (now + whole_seconds).min(session.expires_at)
+    }
+
+    pub(crate) fn pair(
+        &self,
+        session: &Session,
+        token: String,
+        refresh: Option<&RefreshToken>,
+        now: i64,
+    ) -> Result<Pair, Error> {
+        let refresh_token = match refresh {
+            Some(refresh) => {
+                Some(self.inner.refresh.mint(refresh).ok_or_else(|| Error::internal("no refresh key"))?)
+            }
+            None => None,
+        };
+        let seconds = self.access_ends(session, now).div_euclid(1000) - now.div_euclid(1000);
+        Ok(Pair {
+            session: session.id,
+            token,
+            refresh_token,
+            expires_in: u64::try_from(seconds).unwrap_or(0),
+        })
+    }
+}
+
+impl<C, S> Clone for TokenAuth<C, S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<C, S> fmt::Debug for TokenAuth<C, S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TokenAuth")
+            .field("policy", &self.inner.policy)
+            .field("revocations", &self.inner.revocations)
+            .finish_non_exhaustive()
+    }
+}
