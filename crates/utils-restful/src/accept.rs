@@ -2,8 +2,8 @@ use actix_web::http::header::{self, HeaderMap};
 
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Whether errors go out as `problem+json`: where the client names it, at least as gladly as `application/json`;
-/// where it does not name it, `by_default` decides.
+/// Whether errors go out as `problem+json`: where the client names it, at least as gladly as
+/// `application/json`; where it does not name it, `by_default` decides.
 ///
 /// Wildcards do not count: every browser and `curl` sends `*/*`, and means the default shape.
 pub(crate) fn wants_problem(headers: &HeaderMap, by_default: bool) -> bool {

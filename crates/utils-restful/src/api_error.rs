@@ -23,8 +23,8 @@ pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// An error that a client may read, and the one error type that a handler needs.
 ///
-/// `?` turns any error into one. Its text goes to the log and the client sees `Internal Server Error (request 5f0c…)`;
-/// with the feature `diesel` the errors of Diesel that have an HTTP meaning get it:
+/// `?` turns any error into one. Its text goes to the log and the client sees `Internal Server Error (request
+/// 5f0c…)`; with the feature `diesel` the errors of Diesel that have an HTTP meaning get it:
 ///
 /// | error | status | code |
 /// |---|---|---|
@@ -49,8 +49,9 @@ pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 /// }
 /// ```
 ///
-/// **An error that is an actix response already** (`utils_token_auth`'s 401, another extractor's 415) is one more
-/// error to `?`, so it would be hidden as well; [`or_respond`](crate::OrRespond::or_respond) keeps its answer.
+/// **An error that is an actix response already** (`utils_token_auth`'s 401, another extractor's 415) is one
+/// more error to `?`, so it would be hidden as well; [`or_respond`](crate::OrRespond::or_respond) keeps its
+/// answer.
 pub struct ApiError(Box<Parts>);
 
 struct Parts {

@@ -49,7 +49,7 @@ pub(crate) static EXPECTED_JSON: ErrorKind = ErrorKind::new(
 pub(crate) static MALFORMED_JSON: ErrorKind = ErrorKind::new(
     "malformed_json",
     StatusCode::BAD_REQUEST,
-    "The body is not JSON (RFC 8259), or an object names a key twice; the answer says at which line and column.",
+    "The body is not JSON (RFC 8259), or an object names a key twice; the answer says where.",
 );
 pub(crate) static UNEXPECTED_JSON: ErrorKind = ErrorKind::new(
     "unexpected_json",

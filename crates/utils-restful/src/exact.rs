@@ -21,11 +21,11 @@ use serde_json::value::RawValue;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// It reads a JSON string of digits too (`"1.10"`), because JavaScript has no number that is exact. A number of more
-/// than 28 digits that would have to be rounded is refused.
+/// It reads a JSON string of digits too (`"1.10"`), because JavaScript has no number that is exact. A number
+/// of more than 28 digits that would have to be rounded is refused.
 ///
-/// JSON only, and read from text: other formats, and fields inside `#[serde(flatten)]`, internally tagged and untagged
-/// enums cannot hold it, since serde keeps their numbers as `f64`.
+/// JSON only, and read from text: other formats, and fields inside `#[serde(flatten)]`, internally tagged and
+/// untagged enums cannot hold it, since serde keeps their numbers as `f64`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Exact(pub Decimal);
 

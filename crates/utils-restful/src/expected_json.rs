@@ -34,8 +34,8 @@ pub(crate) const EXPECTED: &str = "Resource expected a JSON payload to be provid
 /// | is JSON of another form than `T` | 422, what was expected and where |
 /// | is longer than [`ExpectedJsonConfig::limit`] | 413 |
 ///
-/// `0`, `false`, `""`, `[]` and `{}` are values. Parameters of the content type, such as a charset, and its case do
-/// not matter. `ExpectedJson<Box<serde_json::value::RawValue>>` keeps every digit of a number.
+/// `0`, `false`, `""`, `[]` and `{}` are values. Parameters of the content type, such as a charset, and its
+/// case do not matter. `ExpectedJson<Box<serde_json::value::RawValue>>` keeps every digit of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedJson<T>(pub T);
 
@@ -52,7 +52,8 @@ impl<T: DeserializeOwned> ExpectedJson<T> {
         if !is_json(headers) || matches!(body.trim_ascii(), b"" | b"null") {
             return Err(ExpectedJsonError::Missing);
         }
-        // RFC 8259, section 4: what a parser makes of a repeated name is unpredictable, so nobody may rely on it.
+        // RFC 8259, section 4: what a parser makes of a repeated name is unpredictable, so nobody may rely on
+        // it.
         check_keys(body).map_err(ExpectedJsonError::Malformed)?;
         serde_json::from_slice(body).map(Self).map_err(|error| match error.is_data() {
             true => ExpectedJsonError::Unexpected(error),

@@ -1,16 +1,17 @@
 //! Every response and every error of an actix-web application in one JSON shape.
 //!
 //! ```
-//! use actix_web::{App, get, http::StatusCode, web::Json};
+//! use actix_web::{App, get, web::{Json, Path}};
 //! use utils_restful::{ApiError, Restful, Result, ensure};
 //!
 //! #[get("/posts/{id}")]
-//! async fn post(id: actix_web::web::Path<u64>) -> Result<Json<Vec<u8>>> {
-//!     ensure!(*id != 13, FORBIDDEN, "That is not yours.");       // 403 {"_errors":["That is not yours."]}
+//! async fn post(id: Path<u64>) -> Result<Json<Vec<u8>>> {
+//!     ensure!(*id != 13, FORBIDDEN, "That is not yours."); // 403 {"_errors":["That is not yours."]}
 //!     if *id > 1_000 {
 //!         return Err(ApiError::invalid().field("id", "is too large")); // 422 {"id":["is too large"]}
 //!     }
-//!     Ok(Json(std::fs::read("post.bin")?))                        // 500 {"_errors":["Internal Server Error (request 5f0c…)"]}
+//!     // if it fails: 500 {"_errors":["Internal Server Error (request 5f0c…)"]}
+//!     Ok(Json(std::fs::read("post.bin")?))
 //! }
 //!
 //! #[get("/hello")]
@@ -22,17 +23,22 @@
 //! // GET /nowhere: 404 {"_errors":["Not Found"]}
 //! ```
 //!
-//! - [`Restful`], the middleware: unknown paths, wrong methods, whatever extractors refuse, panics and text answers.
+//! - [`Restful`], the middleware: unknown paths, wrong methods, whatever extractors refuse, panics and text
+//!   answers.
 //! - [`ApiError`], [`ensure!`], [`OrNotFound`], [`OrRespond`]: errors of handlers, with `?` on anything.
-//! - [`ErrorKind`] and [`ErrorBody`], for crates with errors of their own: a stable code, and messages by field.
-//! - [`ExpectedJson`], the body that has to be JSON; [`message`](message()) and [`Plain`], answers of one sentence.
+//! - [`ErrorKind`] and [`ErrorBody`], for crates with errors of their own: a stable code, and messages by
+//!   field.
+//! - [`ExpectedJson`], the body that has to be JSON; [`message`](message()) and [`Plain`], answers of one
+//!   sentence.
 #![cfg_attr(feature = "decimal", doc = "- [`Exact`], a decimal that keeps every digit on the wire.")]
 //!
-//! Success strings are `{"message": "…"}`; errors are `{"_errors": ["…"]}`, errors of fields `{"field.path[1]": ["…"]}`
-//! with 422. Clients that send `Accept: application/problem+json` get RFC 9457 problem details instead.
+//! Success strings are `{"message": "…"}`; errors are `{"_errors": ["…"]}`, errors of fields
+//! `{"field.path[1]": ["…"]}` with 422. Clients that send `Accept: application/problem+json` get RFC 9457
+//! problem details instead.
 //!
-//! actix answers 404, not 405, to a wrong method of an `App::route` or a `#[get]` function, because the method is part
-//! of what is routed by; `web::resource("/posts").route(web::get().to(list))` answers 405 with `Allow`.
+//! actix answers 404, not 405, to a wrong method of an `App::route` or a `#[get]` function, because the
+//! method is part of what is routed by; `web::resource("/posts").route(web::get().to(list))` answers 405 with
+//! `Allow`.
 mod accept;
 mod api_error;
 mod body;
@@ -47,6 +53,7 @@ mod log;
 mod message;
 mod output_json;
 mod plain;
+mod problem;
 mod request_id;
 mod restful;
 mod results;

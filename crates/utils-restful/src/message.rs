@@ -1,5 +1,6 @@
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode};
-use serde_json::json;
 
 use crate::body::ErrorBody;
 
@@ -44,6 +45,6 @@ impl Responder for Message {
         if self.status.is_client_error() || self.status.is_server_error() {
             return ErrorBody::message(self.text).respond(self.status);
         }
-        HttpResponse::build(self.status).json(json!({ "message": self.text }))
+        HttpResponse::build(self.status).json(BTreeMap::from([("message", self.text)]))
     }
 }

@@ -9,8 +9,8 @@ use crate::body::ErrorBody;
 /// The answer that flask-utils' function of this name makes of any value, for handlers that are moved over.
 ///
 /// - A string is `{"message": "…"}`, with a status of 400 or above `{"_errors": ["…"]}`.
-/// - An object with a `message` and a status of 400 or above gets `_errors` in its place: a list as it is, `null` as an
-///   empty list, anything else as a list of one. Its other keys stay.
+/// - An object with a `message` and a status of 400 or above gets `_errors` in its place: a list as it is,
+///   `null` as an empty list, anything else as a list of one. Its other keys stay.
 /// - Everything else is sent as it is, decimals with every digit; nothing is sent with 204, 205 and 304.
 ///
 /// ```
@@ -23,8 +23,8 @@ use crate::body::ErrorBody;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// New code has no need of it: return [`Json`](actix_web::web::Json), a string, [`message`](crate::message()) or an
-/// [`ApiError`](crate::ApiError).
+/// New code has no need of it: return [`Json`](actix_web::web::Json), a string, [`message`](crate::message())
+/// or an [`ApiError`](crate::ApiError).
 ///
 /// # Errors
 /// `data` cannot be written as JSON, such as a map with keys that are lists.

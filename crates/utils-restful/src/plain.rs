@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, HttpResponse, Responder};
 
-/// A text answer that stays `text/plain`, such as a `robots.txt`; other strings become `{"message": "…"}` under
-/// [`Restful`](crate::Restful).
+/// A text answer that stays `text/plain`, such as a `robots.txt`; other strings become `{"message": "…"}`
+/// under [`Restful`](crate::Restful).
 ///
 /// ```
 /// use actix_web::get;

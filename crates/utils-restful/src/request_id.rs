@@ -18,9 +18,9 @@ pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What one request is called in the log and in the `x-request-id` header of its answer.
 ///
-/// It is the one that the client or a proxy sent in `x-request-id`, if that is made of 1 to 128 letters, digits,
-/// `-`, `_` and `.`; otherwise 16 new hexadecimal digits. It tells requests apart and proves nothing about the
-/// sender.
+/// It is the one that the client or a proxy sent in `x-request-id`, if that is made of 1 to 128 letters,
+/// digits, `-`, `_` and `.`; otherwise 16 new hexadecimal digits. It tells requests apart and proves nothing
+/// about the sender.
 ///
 /// ```
 /// use actix_web::{get, web::Json};
@@ -51,8 +51,8 @@ impl RequestId {
         HeaderValue::from_str(&self.0).ok()
     }
 
-    /// A keyed hash of a counter: unlike a plain counter it differs between processes and says nothing about the
-    /// number of requests.
+    /// A keyed hash of a counter: unlike a plain counter it differs between processes and says nothing about
+    /// the number of requests.
     fn random() -> Self {
         thread_local! {
             static KEY: RandomState = RandomState::new();

@@ -37,21 +37,23 @@ use crate::{
 ///
 /// What it does, from the outside in:
 /// - every answer gets an `x-request-id` header, and handlers can have it as [`RequestId`];
-/// - an error answer without a body, or with a text body, becomes `{"_errors": ["…"]}`: unknown paths, wrong methods,
-///   what extractors refuse, errors of other middleware, panics. Its status and headers (`Allow`, `WWW-Authenticate`,
-///   `Retry-After`, cookies) stay. JSON, HTML and streams that a handler made itself are left alone;
+/// - an error answer without a body, or with a text body, becomes `{"_errors": ["…"]}`: unknown paths, wrong
+///   methods, what extractors refuse, errors of other middleware, panics. Its status and headers (`Allow`,
+///   `WWW-Authenticate`, `Retry-After`, cookies) stay. JSON, HTML and streams that a handler made itself are
+///   left alone;
 /// - what the server did wrong (5xx) is logged with its cause, and a client sees
 ///   `Internal Server Error (request 5f0c…)` unless the application chose other words ([`ApiError::new`],
 ///   [`ErrorKind`](crate::ErrorKind), [`message`](crate::message()));
 /// - a client that sends `Accept: application/problem+json` gets the same errors as RFC 9457 problem details;
 /// - a text answer of a handler becomes `{"message": "…"}`, unless it is a [`Plain`](crate::Plain).
 ///
-/// Wrap it last, so that it is outermost: what it does not enclose it cannot shape. An error reporter such as Sentry
-/// belongs inside it, where it still sees the errors and panics as they are. `Compress` may stand on either side;
-/// outside it compresses the errors too.
+/// Wrap it last, so that it is outermost: what it does not enclose it cannot shape. An error reporter such as
+/// Sentry belongs inside it, where it still sees the errors and panics as they are. `Compress` may stand on
+/// either side; outside it compresses the errors too.
 ///
-/// An error that another middleware returns, and a panic, leave as `Err` with the shaped answer as their response,
-/// because the request is gone by then. Servers send that answer; in a test use `try_call_service` for them.
+/// An error that another middleware returns, and a panic, leave as `Err` with the shaped answer as their
+/// response, because the request is gone by then. Servers send that answer; in a test use `try_call_service`
+/// for them.
 ///
 /// A panic is caught while the answer is made, not while a body streams, and not in a program built with
 /// `panic = "abort"`.
@@ -70,15 +72,16 @@ impl Restful {
         Self { catch_panics: true, problem_json_by_default: false }
     }
 
-    /// Sets whether a panicking handler answers 500. Default: true. Otherwise the connection is closed, as without
-    /// this middleware.
+    /// Sets whether a panicking handler answers 500. Default: true. Otherwise the connection is closed, as
+    /// without this middleware.
     #[must_use]
     pub fn catch_panics(mut self, catch: bool) -> Self {
         self.catch_panics = catch;
         self
     }
 
-    /// Sets whether clients that do not name `application/problem+json` in `Accept` get it too. Default: false.
+    /// Sets whether clients that do not name `application/problem+json` in `Accept` get it too. Default:
+    /// false.
     #[must_use]
     pub fn problem_json_by_default(mut self, by_default: bool) -> Self {
         self.problem_json_by_default = by_default;
@@ -134,8 +137,8 @@ where
     }
 
     fn call(&self, req: ServiceRequest) -> Self::Future {
-        // No clone of the request may live while it is routed: actix takes its parts mutably. So this keeps the parts
-        // that an answer needs, all of them cheap to clone.
+        // No clone of the request may live while it is routed: actix takes its parts mutably. So this keeps
+        // the parts that an answer needs, all of them cheap to clone.
         let exchange = Exchange {
             id: RequestId::of(req.headers()),
             problem: wants_problem(req.headers(), self.settings.problem_json_by_default),

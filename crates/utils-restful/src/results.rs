@@ -58,8 +58,8 @@ impl<T, E: Into<actix_web::Error>> OrRespond<T> for std::result::Result<T, E> {
 
 /// Returns an [`ApiError`] from the function unless a condition holds.
 ///
-/// The status is the name of one of [`StatusCode`](crate::StatusCode)'s constants or an expression of that type. The
-/// message is a format string and its arguments; without one the client sees the status in words.
+/// The status is the name of one of [`StatusCode`](crate::StatusCode)'s constants or an expression of that
+/// type. The message is a format string and its arguments; without one the client sees the status in words.
 ///
 /// ```
 /// use utils_restful::{Result, ensure};

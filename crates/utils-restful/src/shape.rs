@@ -1,4 +1,4 @@
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use actix_web::{
     HttpResponse,
@@ -9,7 +9,7 @@ use actix_web::{
         header::{self, HeaderMap, HeaderValue},
     },
 };
-use serde_json::json;
+use serde::Serialize;
 
 use crate::{
     accept::PROBLEM_JSON,
@@ -17,6 +17,7 @@ use crate::{
     expected_json::EXPECTED,
     kind::ErrorKind,
     plain::LeaveAlone,
+    problem::Problem,
     request_id::RequestId,
 };
 
@@ -30,7 +31,8 @@ pub(crate) struct Exchange {
     pub(crate) uri: Uri,
 }
 
-/// Gives an answer its shape. `failed`: it was made from an error, whose text nobody chose for the client's eyes.
+/// Gives an answer its shape. `failed`: it was made from an error, whose text nobody chose for the client's
+/// eyes.
 pub(crate) fn shape(response: HttpResponse, failed: bool, exchange: &Exchange) -> HttpResponse {
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
@@ -59,23 +61,21 @@ fn shape_error(response: HttpResponse, failed: bool, exchange: &Exchange) -> Htt
             (response, None) => return response,
         },
     };
-    if body.is_empty() {
-        body = ErrorBody::message(if status.is_server_error() {
-            format!("{} (request {})", reason(status), exchange.id)
-        } else {
-            reason(status).to_owned()
-        });
+    if body.is_empty() && status.is_server_error() {
+        body = ErrorBody::message(format!("{} (request {})", reason(status), exchange.id));
     }
     let response = if exchange.problem {
-        with_body(response, PROBLEM_JSON, problem(status, &body, code, &exchange.id).to_string())
+        with_body(response, PROBLEM_JSON, json_text(&Problem::new(status, &body, code, &exchange.id)))
+    } else if body.is_empty() {
+        with_body(response, "application/json", json_text(&ErrorBody::message(reason(status))))
     } else {
-        with_body(response, "application/json", json!(body).to_string())
+        with_body(response, "application/json", json_text(&body))
     };
     vary_by_accept(response)
 }
 
-/// What a text answer says to the client. Nothing, if nobody chose the text for the client's eyes: actix sends the
-/// `Display` of any error, which for a server's fault names its files, tables and hosts.
+/// What a text answer says to the client. Nothing, if nobody chose the text for the client's eyes: actix
+/// sends the `Display` of any error, which for a server's fault names its files, tables and hosts.
 fn own_words(response: &HttpResponse, text: String, failed: bool) -> ErrorBody {
     let status = response.status();
     let of_error = response.error();
@@ -88,30 +88,10 @@ fn own_words(response: &HttpResponse, text: String, failed: bool) -> ErrorBody {
     if hidden || text.is_empty() { ErrorBody::default() } else { ErrorBody::message(text) }
 }
 
-/// RFC 9457, section 3. `errors` (messages by field) and `code` are extension members.
-fn problem(status: StatusCode, body: &ErrorBody, code: Option<&str>, id: &RequestId) -> serde_json::Value {
-    let mut problem = json!({
-        "type": "about:blank", // "the title SHOULD be the same as the recommended HTTP status phrase"
-        "title": reason(status),
-        "status": status.as_u16(),
-        "instance": format!("urn:request:{id}"),
-    });
-    if !body.errors.is_empty() {
-        problem["detail"] = body.errors.join(" ").into();
-    }
-    if !body.fields.is_empty() {
-        problem["errors"] = json!(body.fields);
-    }
-    if let Some(code) = code {
-        problem["code"] = code.into();
-    }
-    problem
-}
-
 fn shape_text(response: HttpResponse) -> HttpResponse {
     match take_text(response) {
         (response, Some(text)) => {
-            with_body(response, "application/json", json!({ "message": text }).to_string())
+            with_body(response, "application/json", json_text(&BTreeMap::from([("message", text)])))
         }
         (response, None) => response,
     }
@@ -139,6 +119,11 @@ fn with_body(response: HttpResponse, content_type: &'static str, body: String) -
     response
 }
 
+/// Maps of strings and lists of strings: nothing in them that JSON could not hold.
+fn json_text(body: &impl Serialize) -> String {
+    serde_json::to_string(body).unwrap_or_default()
+}
+
 /// Tells caches that another `Accept` gets another answer (RFC 9110, 12.5.5).
 fn vary_by_accept(mut response: HttpResponse) -> HttpResponse {
     let told =
@@ -151,7 +136,8 @@ fn vary_by_accept(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-/// Successes and redirects that have a body of their own: not 204, 205 and 304 (which have none) nor 206 (part of one).
+/// Successes and redirects that have a body of their own: not 204, 205 and 304 (which have none) nor 206
+/// (part of one).
 fn is_wrappable(status: StatusCode) -> bool {
     let bare = [
         StatusCode::NO_CONTENT,

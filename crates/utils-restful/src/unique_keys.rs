@@ -5,7 +5,8 @@ use serde::{
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 
-/// Reads JSON without keeping it: an error, with line and column, if it is malformed or an object has a key twice.
+/// Reads JSON without keeping it: an error, with line and column, if it is malformed or an object has a key
+/// twice.
 pub(crate) fn check_keys(json: &[u8]) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     UniqueKeys.deserialize(&mut deserializer)?;
