@@ -1,9 +1,9 @@
 //! `cargo xtask ci`: what CI runs besides the tests, the cheapest first; each step can be run alone.
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, process::Command, time::Instant};
 
 use crate::{
-    command::{cargo, in_ci, run as run_command},
+    command::{answers, cargo, in_ci, run as run_command},
     docs, features, tidy,
     workspace::{Package, Workspace},
 };
@@ -15,6 +15,7 @@ struct Step {
 
 const STEPS: &[Step] = &[
     Step { name: "fmt", run: format },
+    Step { name: "typos", run: typos },
     Step { name: "tidy", run: |_| tidy::run(&[]) },
     Step { name: "docs", run: |_| docs::run(&["--check".to_owned()]) },
     Step { name: "clippy", run: clippy },
@@ -57,6 +58,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 
 fn format(workspace: &Workspace) -> Result<(), String> {
     run_command(cargo(&workspace.root).args(["fmt", "--all", "--check"]))
+}
+
+fn typos(workspace: &Workspace) -> Result<(), String> {
+    if !answers("typos", &["--version"]) {
+        let message = "typos is not installed: pip install typos";
+        if in_ci() {
+            return Err(message.to_owned());
+        }
+        println!("{message}");
+        return Ok(());
+    }
+    run_command(Command::new("typos").current_dir(&workspace.root))
 }
 
 fn clippy(workspace: &Workspace) -> Result<(), String> {
