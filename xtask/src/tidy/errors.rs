@@ -1,11 +1,15 @@
-//! Every kind of error of a crate stands in its `ERRORS`, from which the catalogue is made.
+//! Every kind of error of a crate stands in its `ERRORS`, and every crate with such a table in the catalogue.
 
 use std::fs;
 
 use crate::workspace::{Workspace, files};
 
+/// The test that renders the catalogue; it names each crate with its table.
+const CATALOGUE: &str = "crates/webutils/tests/it/reference.rs";
+
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>, String> {
     let mut findings = Vec::new();
+    let catalogue = fs::read_to_string(workspace.root.join(CATALOGUE)).unwrap_or_default();
     for package in workspace.crates() {
         let folder = workspace.root.join(&package.folder).join("src");
         let mut sources = Vec::new();
@@ -13,6 +17,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>, String> {
             let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let shown = path.strip_prefix(&workspace.root).unwrap_or(&path).display().to_string();
             sources.push((shown, text));
+        }
+        let has_table = sources.iter().any(|(_, text)| table(text).is_some());
+        if has_table && !catalogue.contains(&format!("\"{}\"", package.name)) {
+            findings.push(format!("{CATALOGUE}: lacks the errors of {}", package.name));
         }
         findings.extend(missing(&sources));
     }
