@@ -1,1 +1,48 @@
-//! Request, CRUD and privilege harnesses, database isolation and contract suites for actix-web and Diesel tests.
+//! Tests of JSON APIs on actix-web and Diesel: requests that explain their failures, whole-resource checks, and a
+//! database for every test.
+//!
+//! ```
+//! use actix_web::{App, HttpResponse, web};
+//! use serde_json::json;
+//! use utils_testing::TestApp;
+//!
+//! # #[actix_web::main]
+//! # async fn main() {
+//! async fn greet(name: web::Json<String>) -> HttpResponse {
+//!     HttpResponse::Created().json(json!({ "greeting": format!("Hello, {name}") }))
+//! }
+//!
+//! let app = TestApp::new(App::new().route("/greetings", web::post().to(greet))).await;
+//! let me = app.client().bearer("token");
+//!
+//! let answer = me.post("/greetings", "Ada").await.expect(201).value();
+//! assert_eq!(answer["greeting"], "Hello, Ada");
+//! me.get("/nowhere").await.expect(404);
+//! # }
+//! ```
+//!
+//! - [`TestApp`] is an application under test, [`Client`] somebody who talks to it, with headers of their own;
+//!   a [`Request`] is sent by awaiting it, a [`Reply`] shows the whole exchange when it is not what a test expects.
+//! - [`Crud`] takes a resource through its whole life; [`Privileges`] is a table of who may do what.
+mod app;
+mod check;
+mod client;
+mod compare;
+mod crud;
+mod exchange;
+mod operation;
+mod privileges;
+mod reply;
+mod request;
+mod resource;
+
+pub use crate::{
+    app::TestApp,
+    check::Check,
+    client::Client,
+    crud::{Crud, Step},
+    operation::Operation,
+    privileges::Privileges,
+    reply::Reply,
+    request::Request,
+};

@@ -1,0 +1,11 @@
+//! The integration tests of utils-testing; the suites of a server are in modules of its name.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy.toml reaches only `#[test]` functions"
+)]
+mod crud;
+mod failures;
+mod privileges;
+mod recorded;
+mod requests;
+mod things;
