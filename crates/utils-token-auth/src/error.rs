@@ -38,6 +38,9 @@ pub enum Error {
     /// The access token lacks this scope.
     #[error("the token does not allow this")]
     Scope(String),
+    /// The request came with a cookie, and not from a page of ours.
+    #[error("the request does not come from this site")]
+    CrossSite,
     /// The user signed in too long ago for this: sign in again.
     #[error("a more recent sign-in is required")]
     NotFresh {
@@ -62,6 +65,9 @@ pub enum Error {
     /// A token could not be made: no randomness, or claims that are not a JSON object or use a reserved name.
     #[error("the token could not be made")]
     Internal(#[source] Cause),
+    /// The application asks for tokens in a place where no engine for these claims is configured.
+    #[error("authentication is not set up")]
+    NotConfigured,
 }
 
 /// Why an engine was not built.
@@ -127,11 +133,13 @@ impl Error {
             Self::Revoked => &TOKEN_REVOKED,
             Self::Grant => &REFRESH_TOKEN_INVALID,
             Self::Scope(_) => &INSUFFICIENT_SCOPE,
+            Self::CrossSite => &CROSS_SITE_REQUEST,
             Self::NotFresh { .. } => &SIGN_IN_TOO_OLD,
             Self::NotFound => &SESSION_NOT_FOUND,
             Self::UserId => &USER_ID_UNUSABLE,
             Self::Store(_) | Self::Claims(_) | Self::Stale => &SESSIONS_UNAVAILABLE,
             Self::Internal(_) => &TOKEN_NOT_MADE,
+            Self::NotConfigured => &AUTH_NOT_CONFIGURED,
         }
     }
 }
@@ -154,11 +162,23 @@ pub static ERRORS: &[&ErrorKind] = &[
     &TOKEN_REVOKED,
     &REFRESH_TOKEN_INVALID,
     &INSUFFICIENT_SCOPE,
+    &CROSS_SITE_REQUEST,
     &SIGN_IN_TOO_OLD,
     &SESSION_NOT_FOUND,
     &USER_ID_UNUSABLE,
     &SESSIONS_UNAVAILABLE,
     &TOKEN_NOT_MADE,
+    &AUTH_NOT_CONFIGURED,
+    #[cfg(feature = "password")]
+    &crate::password::PASSWORD_TOO_LONG,
+    #[cfg(feature = "password")]
+    &crate::password::PASSWORD_CHECKS_BUSY,
+    #[cfg(feature = "password")]
+    &crate::password::PASSWORD_HASHING_FAILED,
+    #[cfg(feature = "password")]
+    &crate::throttle::TOO_MANY_LOGINS,
+    #[cfg(feature = "password")]
+    &crate::throttle::LOGIN_THROTTLE_DOWN,
 ];
 
 static TOKEN_MISSING: ErrorKind = ErrorKind::new(
@@ -189,6 +209,16 @@ static INSUFFICIENT_SCOPE: ErrorKind = ErrorKind::new(
     "insufficient_scope",
     StatusCode::FORBIDDEN,
     "The user lacks the scope named in `WWW-Authenticate`.",
+);
+static CROSS_SITE_REQUEST: ErrorKind = ErrorKind::new(
+    "cross_site_request",
+    StatusCode::FORBIDDEN,
+    "Send the request from a page of this site, or have the site trust the page's origin.",
+);
+static AUTH_NOT_CONFIGURED: ErrorKind = ErrorKind::new(
+    "auth_not_configured",
+    StatusCode::INTERNAL_SERVER_ERROR,
+    "Configure `HttpAuth::routes` or `HttpAuth::extractors` around the handler, with the same claims type.",
 );
 static SIGN_IN_TOO_OLD: ErrorKind = ErrorKind::new(
     "sign_in_too_old",

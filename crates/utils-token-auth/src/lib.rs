@@ -5,6 +5,7 @@ mod clock;
 mod engine;
 mod error;
 mod events;
+mod http;
 mod introspect;
 mod jws;
 mod keys;
@@ -40,6 +41,14 @@ pub use crate::{
     engine::TokenAuth,
     error::{BuildError, Cause, ERRORS, Error, Refusal},
     events::{Event, EventKind, Severity},
+    http::{
+        HttpAuth,
+        client::{ParseNetworkError, Proxies},
+        cookies::Cookies,
+        extract::{Auth, MaybeAuth},
+        protect::{Protect, Protected},
+        scopes::Scopes,
+    },
     introspect::Introspection,
     keys::{KeyError, Keys},
     pair::Pair,

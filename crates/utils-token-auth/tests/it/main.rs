@@ -1,5 +1,7 @@
 //! The crate's integration tests: one binary, one module for each part.
 #![allow(clippy::unwrap_used)] // also in the functions that tests share
+mod http_app;
+mod http_routes;
 mod keys;
 #[cfg(feature = "password")]
 mod password;

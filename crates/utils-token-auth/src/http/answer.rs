@@ -1,0 +1,63 @@
+use std::rc::Rc;
+
+use actix_web::{
+    HttpRequest, HttpResponse, Responder, ResponseError,
+    body::BoxBody,
+    http::header::{CACHE_CONTROL, HeaderValue, PRAGMA},
+};
+use serde_json::json;
+
+use super::{Names, Options};
+use crate::{error::Error, pair::Pair};
+
+/// The answer of a login: `{"token", "refreshToken"}`, or what [`HttpAuth`](crate::HttpAuth) says instead: OAuth's
+/// names, or cookies. It may not be stored (RFC 6749 section 5.1).
+///
+/// Cookies are set only for a page of ours, so that nobody is signed in as somebody else by a forged request.
+impl Responder for Pair {
+    type Body = BoxBody;
+
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        let Some(options) = request.app_data::<Rc<Options>>() else {
+            return in_body(&self, Names::default());
+        };
+        let answer = match &options.cookies {
+            Some(cookies) => cookies.check_origin(request.head()).and_then(|()| in_cookies(&self, options)),
+            None => Ok(in_body(&self, options.names)),
+        };
+        answer.unwrap_or_else(|error| error.error_response())
+    }
+}
+
+pub(crate) fn in_body(pair: &Pair, names: Names) -> HttpResponse {
+    match names {
+        Names::Short => unstored(HttpResponse::Ok().json(pair)),
+        Names::OAuth => {
+            let mut body = json!({
+                "access_token": pair.token,
+                "token_type": "Bearer",
+                "expires_in": pair.expires_in,
+            });
+            if let Some(token) = &pair.refresh_token {
+                body["refresh_token"] = json!(token);
+            }
+            unstored(HttpResponse::Ok().json(body))
+        }
+    }
+}
+
+pub(crate) fn in_cookies(pair: &Pair, options: &Options) -> Result<HttpResponse, Error> {
+    let mut response = unstored(HttpResponse::Ok().json(json!({ "expiresIn": pair.expires_in })));
+    if let Some(cookies) = &options.cookies {
+        cookies.set(&mut response, pair, options.session_life)?;
+    }
+    Ok(response)
+}
+
+/// Keeps an answer out of every cache.
+pub(crate) fn unstored(mut response: HttpResponse) -> HttpResponse {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
