@@ -83,7 +83,7 @@ pub(crate) fn write<C: Serialize>(
     let members = own
         .strip_prefix('{')
         .ok_or(WriteError::NotAnObject)
-        .and_then(|members| refuse_reserved(&own, subject).map(|()| members))?;
+        .and_then(|members| refuse_taken(&own, subject).map(|()| members))?;
 
     let mut json = String::with_capacity(160 + own.len());
     let mut member = |name: &str, value: serde_json::Value| {
@@ -123,38 +123,36 @@ impl From<serde_json::Error> for WriteError {
     }
 }
 
-fn refuse_reserved(own: &str, subject: &str) -> Result<(), WriteError> {
-    struct Names(Vec<String>);
+/// The names of an object's members, twice where they are there twice.
+pub(crate) fn member_names(json: &str) -> serde_json::Result<Vec<String>> {
+    struct Names;
 
-    impl<'de> Deserialize<'de> for Names {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct NamesVisitor;
+    impl<'de> Visitor<'de> for Names {
+        type Value = Vec<String>;
 
-            impl<'de> Visitor<'de> for NamesVisitor {
-                type Value = Names;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
 
-                fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    formatter.write_str("an object")
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
-                    let mut names = Vec::new();
-                    while let Some((name, IgnoredAny)) = map.next_entry()? {
-                        names.push(name);
-                    }
-                    Ok(Names(names))
-                }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+            let mut names = Vec::new();
+            while let Some((name, IgnoredAny)) = map.next_entry()? {
+                names.push(name);
             }
-            deserializer.deserialize_map(NamesVisitor)
+            Ok(names)
         }
     }
 
-    let Names(names) = serde_json::from_str(own)?;
+    serde_json::Deserializer::from_str(json).deserialize_map(Names)
+}
+
+fn refuse_taken(own: &str, subject: &str) -> Result<(), WriteError> {
     let mut seen = BTreeSet::new();
-    for name in names {
-        if is_reserved(&name, subject) || !seen.insert(name.clone()) {
+    for name in member_names(own)? {
+        if is_reserved(&name, subject) || seen.contains(&name) {
             return Err(WriteError::Taken(name));
         }
+        seen.insert(name);
     }
     Ok(())
 }

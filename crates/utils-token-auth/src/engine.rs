@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    rc::Rc,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -137,6 +138,18 @@ where
     pub fn verify(&self, access_token: &str) -> Result<Token<C>, Error> {
         let now = self.now();
         let token = self.inner.verifier.verify(access_token, now)?;
+        self.admit(token.session, now)?;
+        Ok(token)
+    }
+
+    /// As [`verify`](Self::verify), from this thread's cache where the token's signature is dear to check; see
+    /// [`Verifier::verify_shared`]. A revoked session is refused here as well.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_shared(&self, access_token: &str) -> Result<Rc<Token<C>>, Error> {
+        let now = self.now();
+        let token = self.inner.verifier.verify_shared(access_token, now)?;
         self.admit(token.session, now)?;
         Ok(token)
     }

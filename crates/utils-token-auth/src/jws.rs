@@ -1,7 +1,12 @@
+use std::{collections::BTreeSet, sync::Arc};
+
 use base64_simd::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::keys::{KeyError, Mac};
+use crate::{
+    claims::member_names,
+    keys::{KeyError, KeyPair, Mac},
+};
 
 /// One key with its one algorithm (RFC 8725 section 3.1), as the compact serialization of RFC 7515 uses it.
 ///
@@ -13,21 +18,35 @@ pub(crate) struct Key {
     pub(crate) algorithm: &'static str,
     /// Encoded, each with the dot that ends it; the first is the one we mint.
     headers: Vec<String>,
-    mac: Mac,
+    material: Material,
+}
+
+#[derive(Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a ring has a handful of keys; a box is one more hop when verifying"
+)]
+pub(crate) enum Material {
+    Secret(Mac),
+    Pair(Arc<KeyPair>),
 }
 
 impl Key {
-    pub(crate) fn new(kid: &str, algorithm: &'static str, mac: Mac) -> Result<Self, KeyError> {
+    pub(crate) fn new(kid: &str, algorithm: &'static str, material: Material) -> Result<Self, KeyError> {
         if !(1..=64).contains(&kid.len()) || !kid.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(KeyError::Kid);
         }
         let minted = format!(r#"{{"alg":"{algorithm}","typ":"at+jwt","kid":{}}}"#, Value::from(kid));
-        Ok(Self { kid: kid.to_owned(), algorithm, headers: vec![segment(&minted)], mac })
+        Ok(Self { kid: kid.to_owned(), algorithm, headers: vec![segment(&minted)], material })
     }
 
     /// Lets tokens with exactly this header in, beside our own.
     pub(crate) fn accept_header(&mut self, json: &str) -> Result<(), KeyError> {
+        let names = member_names(json).map_err(|_| KeyError::Header)?;
         let header: Map<String, Value> = serde_json::from_str(json).map_err(|_| KeyError::Header)?;
+        if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
+            return Err(KeyError::Header);
+        }
         let changes_the_reading = ["crit", "b64", "enc", "zip"].iter().any(|name| header.contains_key(*name));
         if changes_the_reading || header.get("alg").and_then(Value::as_str) != Some(self.algorithm) {
             return Err(KeyError::Header);
@@ -36,22 +55,52 @@ impl Key {
         Ok(())
     }
 
+    /// Whether the token claims to be of this key, by its header.
+    #[inline]
+    pub(crate) fn is_named_by(&self, token: &str) -> bool {
+        self.headers.iter().any(|header| token.starts_with(header.as_str()))
+    }
+
     /// The payload segment, still encoded, of a token that this key has signed.
     #[inline]
     pub(crate) fn open<'t>(&self, token: &'t str) -> Option<&'t str> {
         let rest = self.headers.iter().find_map(|header| token.strip_prefix(header.as_str()))?;
         let (payload, signature) = rest.rsplit_once('.')?;
-        let message = token.len() - signature.len() - 1;
-        self.mac.verifies(token.as_bytes().get(..message)?, signature).then_some(payload)
+        let message = token.as_bytes().get(..token.len() - signature.len() - 1)?;
+        let genuine = match &self.material {
+            Material::Secret(mac) => mac.verifies(message, signature),
+            Material::Pair(pair) => pair.verifies(message, &URL_SAFE_NO_PAD.decode_to_vec(signature).ok()?),
+        };
+        genuine.then_some(payload)
     }
 
     /// A token with this payload.
-    pub(crate) fn seal(&self, payload: &str) -> String {
+    pub(crate) fn seal(&self, payload: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
         let mut token = String::with_capacity(self.headers[0].len() + payload.len() * 4 / 3 + 88);
         token.push_str(&self.headers[0]);
         URL_SAFE_NO_PAD.encode_append(payload, &mut token);
-        self.mac.sign(&mut token);
-        token
+        match &self.material {
+            Material::Secret(mac) => mac.sign(&mut token),
+            Material::Pair(pair) => {
+                let signature = pair.sign(token.as_bytes())?;
+                token.push('.');
+                URL_SAFE_NO_PAD.encode_append(signature, &mut token);
+            }
+        }
+        Ok(token)
+    }
+
+    pub(crate) fn can_sign(&self) -> bool {
+        self.pair().is_none_or(|pair| pair.can_sign())
+    }
+
+    /// The key pair of an asymmetric algorithm, whose signatures are dear to verify and whose public key is public.
+    #[inline]
+    pub(crate) fn pair(&self) -> Option<&Arc<KeyPair>> {
+        match &self.material {
+            Material::Secret(_) => None,
+            Material::Pair(pair) => Some(pair),
+        }
     }
 }
 

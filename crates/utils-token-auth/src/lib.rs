@@ -12,6 +12,7 @@ mod keys;
 mod pair;
 #[cfg(feature = "password")]
 mod password;
+mod per_thread;
 mod policy;
 mod refresh;
 mod renew;

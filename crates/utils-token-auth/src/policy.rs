@@ -283,6 +283,7 @@ impl Policy {
             issuer: self.issuer.clone(),
             audience: self.audience.clone(),
             subject_claim: self.subject_claim,
+            ..VerifyPolicy::default()
         }
     }
 }

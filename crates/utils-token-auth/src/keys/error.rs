@@ -13,6 +13,28 @@ pub enum KeyError {
     /// The secret is a public key or a certificate, which anybody may know.
     #[error("a public key is not a secret")]
     PublicKeyAsSecret,
+    /// Not one PEM block of the right kind: PKCS#8 for a private key (`openssl genpkey` writes it), `PUBLIC KEY` for a
+    /// public one. For RSA the older PKCS#1 as well.
+    #[error("not a PEM key of this kind")]
+    Pem,
+    /// This member of the JSON Web Key is missing or does not fit the others.
+    #[error("the member {0:?} of the JSON Web Key is missing or does not fit")]
+    Jwk(&'static str),
+    /// RFC 7518 section 3.3 wants at least 2048 bits.
+    #[error("an RSA key needs at least 2048 bits, this one has {bits}")]
+    WeakRsaKey {
+        /// The bits of its modulus.
+        bits: usize,
+    },
+    /// The public half is not that of the private key.
+    #[error("the public and the private key do not belong together")]
+    Mismatch,
+    /// A kind of key, or a form of it, that is not supported: a compressed point for example.
+    #[error("this kind of key is not supported")]
+    Unsupported,
+    /// The cryptography library cannot read the key.
+    #[error("the key cannot be read")]
+    Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A key id is 1 to 64 visible ASCII characters.
     #[error("a key id has 1 to 64 visible ASCII characters")]
     Kid,

@@ -1,7 +1,11 @@
 //! The crate's integration tests: one binary, one module for each part.
 #![allow(clippy::unwrap_used)] // also in the functions that tests share
+mod claims;
+mod forge;
 mod http_app;
 mod http_routes;
+mod jws_header;
+mod jws_shape;
 mod keys;
 #[cfg(feature = "password")]
 mod password;
