@@ -7,10 +7,10 @@ use crate::{
     workspace::{Package, Workspace},
 };
 
-/// Features that a run over the whole workspace leaves out; `cargo xtask ci features` checks each of them alone.
+/// Features that a run over the whole workspace leaves out, and that are tested alone.
 ///
-/// `aws-lc` compiles a C library for a minute or more and swaps the provider that every other test signs with.
-pub(crate) const ALONE_ONLY: &[&str] = &["aws-lc"];
+/// `aws-lc` compiles a C library for a minute or more, and swaps the provider that every other test signs with.
+pub(crate) const ALONE: &[&str] = &["aws-lc"];
 
 /// A feature that links to a C library of the system.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(crate) fn select<'a>(packages: impl IntoIterator<Item = &'a Package>, left_o
     for package in packages {
         for feature in package.named_features() {
             let name = feature.name.as_str();
-            if !ALONE_ONLY.contains(&name) && !left_out.contains(&name) {
+            if !ALONE.contains(&name) && !left_out.contains(&name) {
                 selected.push(format!("{}/{name}", package.name));
             }
         }

@@ -29,7 +29,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "test",
-        usage: "test [-p CRATE] [-- ARGS]",
+        usage: "test [-p CRATE] [--slow] [-- ARGS]",
         about: "run every test this machine can run, and say which servers were missing",
         run: test::run,
     },
