@@ -12,8 +12,17 @@ const WITHOUT_WEB: &[&str] = &["utils-config", "utils-release"];
 const FOREIGN_BINDINGS: &[(&str, &[&str])] =
     &[("sqlite", &["pq-sys", "mysqlclient-sys"]), ("postgres", &["mysqlclient-sys"]), ("mysql", &["pq-sys"])];
 
+/// Forwards a database to the crates that are on, and must not switch one on by it.
+const FACADE: &str = "webutils";
+
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>, String> {
     let mut findings = Vec::new();
+    for (database, _) in FOREIGN_BINDINGS {
+        let tree = tree(workspace, FACADE, &["--no-default-features", "--features", database])?;
+        if has(&tree, "diesel") {
+            findings.push(format!("crates/{FACADE}/Cargo.toml: feature `{database}` alone pulls in diesel"));
+        }
+    }
     for name in WITHOUT_WEB.iter().filter(|name| workspace.find(name).is_some()) {
         if has(&tree(workspace, name, &[])?, "actix-web") {
             findings.push(format!("crates/{name}/Cargo.toml: its default features pull in actix-web"));
