@@ -4,6 +4,8 @@ mod claims;
 mod forge;
 mod http_app;
 mod http_routes;
+mod jws_cache;
+mod jws_differential;
 mod jws_header;
 mod jws_shape;
 mod keys;
@@ -14,3 +16,4 @@ mod spy;
 mod support;
 #[cfg(feature = "password")]
 mod throttle;
+mod vectors;
