@@ -1,0 +1,4 @@
+//! Integration tests of `utils-webargs`.
+#![allow(clippy::unwrap_used)] // also in the functions that tests share
+mod engine;
+mod rules;
