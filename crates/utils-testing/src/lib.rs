@@ -24,11 +24,17 @@
 //! - [`TestApp`] is an application under test, [`Client`] somebody who talks to it, with headers of their own;
 //!   a [`Request`] is sent by awaiting it, a [`Reply`] shows the whole exchange when it is not what a test expects.
 //! - [`Crud`] takes a resource through its whole life; [`Privileges`] is a table of who may do what.
+#![cfg_attr(
+    any(feature = "sqlite", feature = "postgres", feature = "mysql"),
+    doc = "- [`Template`] gives every test a database of its own, migrated once, on SQLite, PostgreSQL or MySQL."
+)]
 mod app;
 mod check;
 mod client;
 mod compare;
 mod crud;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod db;
 mod exchange;
 mod operation;
 mod privileges;
@@ -36,6 +42,8 @@ mod reply;
 mod request;
 mod resource;
 
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub use crate::db::{Template, TestConnection, TestDb};
 pub use crate::{
     app::TestApp,
     check::Check,

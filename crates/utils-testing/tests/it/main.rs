@@ -4,6 +4,8 @@
     reason = "a test fails by panicking; clippy.toml reaches only `#[test]` functions"
 )]
 mod crud;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod databases;
 mod failures;
 mod privileges;
 mod recorded;
