@@ -189,6 +189,13 @@ where
         }
     }
 
+    /// `GET /.well-known/jwks.json`: the public keys, for services that verify our tokens themselves. To be
+    /// configured at the root of the application, where RFC 8615 puts it. Secrets are never in it.
+    pub fn well_known(&self) -> impl FnOnce(&mut web::ServiceConfig) + use<C, S> {
+        let http = self.clone();
+        move |config| oauth::mount_jwks(&http, config)
+    }
+
     /// A middleware that lets only requests with a valid access token through: for whole scopes of routes.
     #[must_use]
     pub fn protect(&self) -> Protect<C> {

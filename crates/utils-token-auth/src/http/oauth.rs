@@ -2,6 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
+    http::header::{CACHE_CONTROL, HeaderValue},
     web::{self, Data, Payload},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -21,6 +22,22 @@ where
     if http.options.revocation {
         config.service(resource("/revoke", "POST", [web::post().to(revoke::<C, S>)]));
     }
+}
+
+pub(super) fn mount_jwks<C, S>(http: &HttpAuth<C, S>, config: &mut web::ServiceConfig)
+where
+    C: Serialize + DeserializeOwned + 'static,
+    S: Store,
+{
+    let keys = http.auth.verifier().jwks();
+    let answer = move || {
+        let mut response = HttpResponse::Ok().json(&keys);
+        // long enough to spare the server, short enough for a key to be known before it signs
+        let cache = HeaderValue::from_static("public, max-age=300");
+        response.headers_mut().insert(CACHE_CONTROL, cache);
+        async move { response }
+    };
+    config.service(resource("/.well-known/jwks.json", "GET, HEAD", [web::get().to(answer.clone()), web::head().to(answer)]));
 }
 
 /// The error answer of RFC 6749 section 5.2.

@@ -1,10 +1,10 @@
 //! An application with the whole HTTP surface, and a client for it.
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use actix_web::{
-    App, Error as ActixError, HttpResponse,
+    App, Error as ActixError, HttpResponse, HttpServer,
     body::{BoxBody, MessageBody},
-    dev::{Service, ServiceResponse},
+    dev::{HttpServiceFactory, ServerHandle, Service, ServiceResponse},
     http::{Method, StatusCode},
     test::{self, TestRequest},
     web,
@@ -12,9 +12,11 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utils_token_auth::{
-    Auth, Client, Error, HttpAuth, Keys, MaybeAuth, MemoryStore, Pair, Policy, Refusal, Scopes, Session,
+    Auth, Client, Error, HttpAuth, Keys, MaybeAuth, Pair, Policy, Protect, Refusal, Scopes, Session,
     TestClock, TokenAuth,
 };
+
+use crate::spy::Spy;
 
 pub(crate) const START: i64 = 1_700_000_000_000;
 pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -30,14 +32,15 @@ impl Scopes for Claims {
     }
 }
 
-pub(crate) type Engine = TokenAuth<Claims, MemoryStore>;
-pub(crate) type Http = HttpAuth<Claims, MemoryStore>;
+pub(crate) type Engine = TokenAuth<Claims, Spy>;
+pub(crate) type Http = HttpAuth<Claims, Spy>;
 
 /// The engine, its clock, and how the application reaches it.
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) auth: Engine,
     pub(crate) clock: TestClock,
+    pub(crate) store: Spy,
     pub(crate) http: Http,
 }
 
@@ -47,16 +50,25 @@ impl Site {
     }
 
     pub(crate) fn with_policy(policy: Policy) -> Self {
+        Self::made_of(SECRET, policy)
+    }
+
+    pub(crate) fn with_secret(secret: &[u8]) -> Self {
+        Self::made_of(secret, Policy::default())
+    }
+
+    fn made_of(secret: &[u8], policy: Policy) -> Self {
         let clock = TestClock::at(START);
-        let keys = Keys::hs256("1", SECRET).unwrap();
-        let auth = TokenAuth::new(keys, MemoryStore::new(), |_: Session| async {
+        let keys = Keys::hs256("1", secret).unwrap();
+        let store = Spy::default();
+        let auth = TokenAuth::new(keys, store.clone(), |_: Session| async {
             Ok::<_, Refusal>(Claims { scopes: vec!["read".to_owned()] })
         })
         .policy(policy)
         .clock(clock.clone())
         .build()
         .unwrap();
-        Self { http: auth.http(), auth, clock }
+        Self { http: auth.http(), auth, clock, store }
     }
 
     /// The same engine, reached in another way.
@@ -75,36 +87,43 @@ impl Site {
 
     /// Sends one request to a new instance of the application.
     pub(crate) async fn send(&self, request: TestRequest) -> Answer {
-        let app = test::init_service(
-            App::new()
-                .app_data(web::Data::new(self.auth.clone()))
-                .configure(self.http.routes())
+        let app = test::init_service(App::new().configure(self.routes())).await;
+        Answer::of(app.call(request.to_request()).await).await
+    }
+
+    /// Serves the application on a port of its own, to be spoken to in bytes.
+    pub(crate) fn serve(&self) -> (SocketAddr, ServerHandle) {
+        let site = self.clone();
+        let server = HttpServer::new(move || App::new().configure(site.routes()))
+            .workers(1)
+            .disable_signals()
+            .bind(("127.0.0.1", 0))
+            .unwrap();
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        (address, handle)
+    }
+
+    fn routes(&self) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
+        let Self { auth, http, .. } = self.clone();
+        move |config| {
+            config
+                .app_data(web::Data::new(auth))
+                .configure(http.routes())
                 .route("/login", web::post().to(login))
-                .service(web::resource("/protected").route(web::to(protected)))
+                .route("/protected", web::to(protected))
                 .route("/optional", web::to(optional))
                 .route("/write", web::to(write))
                 .route("/fresh", web::to(fresh))
                 .route("/sure", web::to(sure))
                 .route("/both", web::to(both))
-                .service(web::scope("/area").wrap(self.http.protect()).route("/me", web::to(protected)))
-                .service(
-                    web::scope("/admin")
-                        .wrap(self.http.protect().scope("admin"))
-                        .route("/me", web::to(protected)),
-                )
-                .service(
-                    web::scope("/read")
-                        .wrap(self.http.protect().scope("read"))
-                        .route("/me", web::to(protected)),
-                )
-                .service(
-                    web::scope("/vault")
-                        .wrap(self.http.protect().fresh(Duration::from_secs(300)).confirm())
-                        .route("/me", web::to(protected)),
-                ),
-        )
-        .await;
-        Answer::of(app.call(request.to_request()).await).await
+                .service(scope("/area", http.protect()))
+                .service(scope("/read", http.protect().scope("read")))
+                .service(scope("/admin", http.protect().scope("read").scope("admin")))
+                .service(scope("/vault", http.protect().fresh(Duration::from_secs(300)).confirm()));
+        }
     }
 
     pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
@@ -146,7 +165,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn of<B: MessageBody + 'static>(answer: Result<ServiceResponse<B>, ActixError>) -> Self {
+    pub(crate) async fn of<B: MessageBody + 'static>(answer: Result<ServiceResponse<B>, ActixError>) -> Self {
         let response = match answer {
             Ok(response) => response.map_into_boxed_body().into_parts().1,
             Err(error) => HttpResponse::from_error(error),
@@ -187,6 +206,10 @@ impl Answer {
             if self.challenge().is_empty() { String::new() } else { format!(" [{}]", self.challenge()) };
         format!("{}: {}{challenge}", self.status.as_u16(), self.text)
     }
+}
+
+fn scope(path: &str, protect: Protect<Claims>) -> impl HttpServiceFactory + use<> {
+    web::scope(path).wrap(protect).route("/me", web::to(protected)).route("/optional", web::to(optional))
 }
 
 async fn login(auth: web::Data<Engine>, client: Client, user: String) -> Result<Pair, Error> {

@@ -1,8 +1,12 @@
 //! The crate's integration tests: one binary, one module for each part.
 #![allow(clippy::unwrap_used)] // also in the functions that tests share
+mod attacks_http;
 mod claims;
+mod cookies;
 mod forge;
 mod http_app;
+mod http_extract;
+mod http_requirements;
 mod http_routes;
 mod jws_cache;
 mod jws_differential;
