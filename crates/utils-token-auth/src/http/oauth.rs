@@ -37,7 +37,11 @@ where
         response.headers_mut().insert(CACHE_CONTROL, cache);
         async move { response }
     };
-    config.service(resource("/.well-known/jwks.json", "GET, HEAD", [web::get().to(answer.clone()), web::head().to(answer)]));
+    config.service(resource(
+        "/.well-known/jwks.json",
+        "GET, HEAD",
+        [web::get().to(answer.clone()), web::head().to(answer)],
+    ));
 }
 
 /// The error answer of RFC 6749 section 5.2.

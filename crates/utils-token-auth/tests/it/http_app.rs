@@ -50,16 +50,15 @@ impl Site {
     }
 
     pub(crate) fn with_policy(policy: Policy) -> Self {
-        Self::made_of(SECRET, policy)
+        Self::made_of(Keys::hs256("1", SECRET).unwrap(), policy)
     }
 
-    pub(crate) fn with_secret(secret: &[u8]) -> Self {
-        Self::made_of(secret, Policy::default())
+    pub(crate) fn with_keys(keys: Keys) -> Self {
+        Self::made_of(keys, Policy::default())
     }
 
-    fn made_of(secret: &[u8], policy: Policy) -> Self {
+    fn made_of(keys: Keys, policy: Policy) -> Self {
         let clock = TestClock::at(START);
-        let keys = Keys::hs256("1", secret).unwrap();
         let store = Spy::default();
         let auth = TokenAuth::new(keys, store.clone(), |_: Session| async {
             Ok::<_, Refusal>(Claims { scopes: vec!["read".to_owned()] })
@@ -112,6 +111,7 @@ impl Site {
             config
                 .app_data(web::Data::new(auth))
                 .configure(http.routes())
+                .configure(http.well_known())
                 .route("/login", web::post().to(login))
                 .route("/protected", web::to(protected))
                 .route("/optional", web::to(optional))

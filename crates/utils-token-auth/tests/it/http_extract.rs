@@ -9,7 +9,7 @@ use actix_web::{
     web,
 };
 use serde::{Deserialize, Serialize};
-use utils_token_auth::{Auth, Client, Error, MaybeAuth, Protect, Proxies};
+use utils_token_auth::{Auth, Client, Error, Keys, MaybeAuth, Protect, Proxies};
 
 use crate::http_app::{Answer, Claims, Site, request, with_token};
 
@@ -48,9 +48,13 @@ async fn a_request_is_verified_once_whoever_asks() {
     }
 }
 
+fn other_site() -> Site {
+    Site::with_keys(Keys::hs256("1", b"another secret of at least 32 bytes").unwrap())
+}
+
 #[actix_rt::test]
 async fn two_engines_with_the_same_claims_are_not_mixed_up() {
-    let (customers, staff) = (Site::new(), Site::with_secret(b"another secret of at least 32 bytes"));
+    let (customers, staff) = (Site::new(), other_site());
     let (customer, member) = (customers.login("ann").await.token, staff.login("root").await.token);
     let who = |auth: Auth<Claims>| async move { auth.user.clone() };
     let app =

@@ -4,9 +4,9 @@ use actix_web::{
     test::TestRequest,
 };
 use serde_json::json;
-use utils_token_auth::Policy;
+use utils_token_auth::{Keys, Policy};
 
-use crate::http_app::{Site, request, with_token};
+use crate::http_app::{SECRET, Site, request, with_token};
 
 #[actix_rt::test]
 async fn the_way_from_login_to_logout_is_that_of_the_original() {
@@ -267,4 +267,28 @@ async fn the_routes_want_a_token_and_name_their_methods() {
         StatusCode::NOT_FOUND,
         "off unless asked for"
     );
+}
+
+#[actix_rt::test]
+async fn the_key_set_has_the_public_keys_and_never_a_secret() {
+    let path = "/.well-known/jwks.json";
+    let site = Site::new();
+    let secrets = site.send(TestRequest::get().uri(path)).await;
+    assert_eq!(secrets.summary(), r#"200: {"keys":[]}"#);
+    assert_eq!(secrets.header("Cache-Control"), "public, max-age=300");
+
+    let private = include_str!("vectors/keys/ed25519.pem");
+    let keys = Keys::ed25519("2026-11", private).unwrap().and_verify(Keys::hs256("old", SECRET).unwrap());
+    let site = Site::with_keys(keys);
+    let pair = site.login("ann").await;
+    assert!(site.opens(&pair.token).await, "tokens are signed by it");
+    let set = site.send(TestRequest::get().uri(path)).await.json();
+    let keys = set["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 1, "{set}");
+    let names: Vec<&String> = keys[0].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["alg", "crv", "kid", "kty", "use", "x"]);
+    assert_eq!(keys[0]["kid"], "2026-11");
+    let head = site.send(request(Method::HEAD, path)).await;
+    assert_eq!(head.status, StatusCode::OK);
+    assert_eq!(site.send(request(Method::POST, path)).await.header("Allow"), "GET, HEAD");
 }
