@@ -41,6 +41,8 @@ mod privileges;
 mod reply;
 mod request;
 mod resource;
+#[cfg(feature = "token-auth")]
+pub mod token_auth;
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use crate::db::{Template, TestConnection, TestDb};

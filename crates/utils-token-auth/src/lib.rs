@@ -28,6 +28,14 @@ mod verifier;
 
 #[cfg(feature = "password")]
 pub use crate::password::{PasswordCost, PasswordError, Passwords, Verified};
+#[cfg(feature = "mysql")]
+pub use crate::store::diesel::MYSQL_MIGRATIONS;
+#[cfg(feature = "sqlite")]
+pub use crate::store::diesel::SQLITE_MIGRATIONS;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub use crate::store::diesel::{DieselStore, DieselStoreError, Migrate, migrate};
+#[cfg(feature = "postgres")]
+pub use crate::store::diesel::{POSTGRES_MIGRATIONS, RevocationListener};
 #[cfg(all(feature = "password", feature = "diesel"))]
 pub use crate::throttle::diesel::{DieselThrottle, DieselThrottleError};
 #[cfg(feature = "password")]
@@ -57,7 +65,10 @@ pub use crate::{
     revocations::Revocations,
     session::{Client, LiveAt, Revoked, Session, SessionInfo, Why},
     sid::{ParseSidError, RandomError, Sid},
-    store::{Purge, Rotate, Store, Which, memory::MemoryStore},
+    store::{
+        Purge, Rotate, Store, Which,
+        memory::{MemoryStore, MemoryStoreError},
+    },
     upkeep::Upkeep,
     verifier::{SignError, Verifier, VerifierError, VerifyError, VerifyPolicy},
 };

@@ -5,6 +5,8 @@ use crate::{
     session::{Client, LiveAt, Session, Why},
 };
 
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub(crate) mod diesel;
 pub(crate) mod memory;
 
 /// Where sessions live.

@@ -1,6 +1,5 @@
 use std::{
     collections::{BTreeSet, HashMap},
-    convert::Infallible,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -24,6 +23,15 @@ struct Sessions {
     by_id: HashMap<Sid, Session>,
     by_user: HashMap<String, BTreeSet<Sid>>,
     revoked: BTreeSet<(i64, Sid)>,
+}
+
+/// Why a session was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemoryStoreError {
+    /// There is a session with this id.
+    #[error("there is a session with this id")]
+    Duplicate,
 }
 
 impl MemoryStore {
@@ -52,22 +60,25 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    type Error = Infallible;
+    type Error = MemoryStoreError;
 
     const SHARED: bool = false;
 
-    async fn insert(&self, session: Session) -> Result<(), Infallible> {
+    async fn insert(&self, session: Session) -> Result<(), MemoryStoreError> {
         let mut sessions = self.lock();
+        if sessions.by_id.contains_key(&session.id) {
+            return Err(MemoryStoreError::Duplicate);
+        }
         sessions.by_user.entry(session.user.clone()).or_default().insert(session.id);
         sessions.by_id.insert(session.id, session);
         Ok(())
     }
 
-    async fn get(&self, id: Sid) -> Result<Option<Session>, Infallible> {
+    async fn get(&self, id: Sid) -> Result<Option<Session>, MemoryStoreError> {
         Ok(self.lock().by_id.get(&id).cloned())
     }
 
-    async fn rotate(&self, rotate: Rotate) -> Result<bool, Infallible> {
+    async fn rotate(&self, rotate: Rotate) -> Result<bool, MemoryStoreError> {
         let mut sessions = self.lock();
         let Some(session) = sessions.by_id.get_mut(&rotate.id) else { return Ok(false) };
         if session.generation != rotate.from || !rotate.live.holds(session) {
@@ -80,7 +91,7 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    async fn revoke(&self, which: Which<'_>, why: Why, at: i64) -> Result<usize, Infallible> {
+    async fn revoke(&self, which: Which<'_>, why: Why, at: i64) -> Result<usize, MemoryStoreError> {
         let mut sessions = self.lock();
         let Sessions { by_id, by_user, revoked } = &mut *sessions;
         let mut count = 0;
@@ -97,7 +108,7 @@ impl Store for MemoryStore {
         Ok(count)
     }
 
-    async fn list(&self, user: &str, live: LiveAt) -> Result<Vec<Session>, Infallible> {
+    async fn list(&self, user: &str, live: LiveAt) -> Result<Vec<Session>, MemoryStoreError> {
         let sessions = self.lock();
         let ids = sessions.by_user.get(user).into_iter().flatten();
         let mut list: Vec<Session> = ids
@@ -109,12 +120,12 @@ impl Store for MemoryStore {
         Ok(list)
     }
 
-    async fn revoked_since(&self, at: i64) -> Result<Vec<(Sid, i64)>, Infallible> {
+    async fn revoked_since(&self, at: i64) -> Result<Vec<(Sid, i64)>, MemoryStoreError> {
         let from = (at, Sid::from_bytes([0; 16]));
         Ok(self.lock().revoked.range(from..).map(|&(at, id)| (id, at)).collect())
     }
 
-    async fn purge(&self, purge: Purge) -> Result<usize, Infallible> {
+    async fn purge(&self, purge: Purge) -> Result<usize, MemoryStoreError> {
         let mut sessions = self.lock();
         let limit = usize::try_from(purge.limit).unwrap_or(usize::MAX);
         let ended: Vec<Sid> = sessions

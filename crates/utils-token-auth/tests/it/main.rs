@@ -17,6 +17,7 @@ mod keys;
 mod password;
 mod refresh;
 mod spy;
+mod stores;
 mod support;
 #[cfg(feature = "password")]
 mod throttle;
