@@ -1,6 +1,99 @@
-//! apalis workers over Diesel, jobs enqueued in your own transaction, and a Diesel session factory.
+//! Background jobs that cannot be lost, enqueued in your own Diesel transaction, and a Diesel session factory.
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")] {
+//! use std::time::Duration;
+//! use diesel::{connection::SimpleConnection, prelude::*};
+//! use serde::{Deserialize, Serialize};
+//! use utils_jobs::{Context, Failure, Job, Jobs, JobsError, SessionConn, Sessions, Worker};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct CountWords {
+//!     text: String,
+//! }
+//!
+//! impl Job for CountWords {
+//!     const NAME: &'static str = "text.count_words";
+//!     type Output = usize;
+//!
+//!     async fn run(self, ctx: Context) -> Result<usize, Failure> {
+//!         ctx.progress(0.5, "counting");
+//!         Ok(self.text.split_whitespace().count())
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let sessions = Sessions::<SqliteConnection>::new(":memory:")?;
+//! let jobs = Jobs::from_sessions(sessions.clone());
+//! jobs.migrate()?;
+//! let worker = Worker::new(&jobs).handle::<CountWords>().start()?;
+//!
+//! // the row and the job that belongs to it: both or none
+//! let enqueuer = jobs.clone();
+//! let id = sessions
+//!     .tx(move |conn| {
+//!         conn.batch_execute("CREATE TABLE post (text TEXT)")?;
+//!         conn.batch_execute("INSERT INTO post VALUES ('to be or not')")?;
+//!         enqueuer.enqueue_in(conn, CountWords { text: "to be or not".to_owned() })
+//!     })
+//!     .await?;
+//!
+//! assert_eq!(jobs.wait(&id, Duration::from_secs(5)).await?, 4);
+//! worker.stop().await?;
+//! # Ok::<(), JobsError>(()) }).unwrap();
+//! # }
+//! ```
+//!
+//! - A [`Job`] is a serde struct with a name and an async `run`; its [`Policy`] says how it is retried and limited.
+//! - [`Jobs`] enqueues, also [inside a transaction of yours](Jobs::enqueue_in), and knows how each job stands.
+//! - A [`Worker`] runs jobs, on an apalis worker whose storage is ours: SQLite, PostgreSQL, MySQL and MariaDB by feature,
+//!   or the memory. Jobs are held by lease; one whose worker is killed is run again.
+//! - [`Context`] is what a running job knows and can do: progress, cancellation, sessions, and
+//!   [`finish_in`](Context::finish_in) for effects that happen exactly once.
+//! - [`Sessions`] gives handlers, jobs and scripts Diesel connections without blocking the event loop.
+mod backend;
+mod backoff;
+mod broker;
+mod clock;
+mod context;
+mod error;
+mod failure;
+mod id;
+mod job;
+mod jobs;
+mod list;
+mod migrations;
+mod policy;
+mod pump;
+mod run;
+mod schedule;
 mod sessions;
+mod settings;
+mod store;
+mod worker;
 
-pub use crate::sessions::{
-    PoolSettings, SessionConn, Sessions, SessionsBuilder, SessionsError, WorkError, WorkPanic,
+#[cfg(feature = "mysql")]
+pub use crate::migrations::MYSQL_MIGRATIONS;
+#[cfg(feature = "postgres")]
+pub use crate::migrations::POSTGRES_MIGRATIONS;
+#[cfg(feature = "sqlite")]
+pub use crate::migrations::SQLITE_MIGRATIONS;
+pub use crate::{
+    backend::{AckLayer, AckService, Storage},
+    backoff::Backoff,
+    broker::BrokerError,
+    clock::Clock,
+    context::{Context, Stopping},
+    error::JobsError,
+    failure::{Failure, Retry},
+    id::{AnyJob, JobId},
+    job::{Enqueue, Job, NewJob},
+    jobs::{Cancellation, Counts, Enqueued, Jobs, JobsBuilder},
+    list::{Filter, JobStatus, State},
+    migrations::migrate,
+    policy::Policy,
+    sessions::{PoolSettings, SessionConn, Sessions, SessionsBuilder, SessionsError, WorkError, WorkPanic},
+    settings::JobsSettings,
+    store::conn::JobConn,
+    worker::{DueReport, Worker, WorkerHandle, shutdown_signal},
 };

@@ -3,4 +3,5 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking; clippy.toml reaches only `#[test]` functions"
 )]
+mod jobs;
 mod sessions;

@@ -1,0 +1,204 @@
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::Jobs;
+use crate::{Filter, Job, JobId, JobStatus, JobsError, State, clock::millis, pump::Msg, store::CancelFound};
+
+/// What [`Jobs::cancel`] could do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancellation {
+    /// The job had not started and will not.
+    AtOnce,
+    /// The job runs and is told; it ends as cancelled, or as done if it was faster.
+    Requested,
+    /// The job had ended already.
+    TooLate,
+}
+
+/// How many jobs of a queue are in which state.
+pub type Counts = BTreeMap<String, BTreeMap<&'static str, u64>>;
+
+impl Jobs {
+    /// How a job stands; `None` when there is no such job, or no longer.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    pub async fn status(&self, id: impl AsRef<str>) -> Result<Option<JobStatus>, JobsError> {
+        let id = id.as_ref().to_owned();
+        let record = self.blocking(move |jobs| jobs.store().record(&id)).await?;
+        Ok(record.map(JobStatus::from))
+    }
+
+    /// Waits for the end of a job, and gives back what it gave back.
+    ///
+    /// # Errors
+    /// [`JobsError::StillRunning`] when the time is over, [`JobsError::Failed`], [`JobsError::Cancelled`] and
+    /// [`JobsError::Expired`] for the other ends, [`JobsError::NotFound`] when there is no such job.
+    pub async fn wait<J: Job>(&self, id: &JobId<J>, time: Duration) -> Result<J::Output, JobsError> {
+        let status = self.wait_status(id, time).await?;
+        match status.state {
+            State::Done => {
+                serde_json::from_value(status.result.unwrap_or_default()).map_err(JobsError::Decode)
+            }
+            State::Cancelled => Err(JobsError::Cancelled),
+            State::Expired => Err(JobsError::Expired),
+            State::Dead | State::Scheduled | State::Waiting | State::Running => {
+                Err(JobsError::Failed { reason: status.error.unwrap_or_default() })
+            }
+        }
+    }
+
+    /// Waits for the end of a job, however it ends.
+    ///
+    /// # Errors
+    /// [`JobsError::StillRunning`] when the time is over, [`JobsError::NotFound`] when there is no such job.
+    pub async fn wait_status(&self, id: impl AsRef<str>, time: Duration) -> Result<JobStatus, JobsError> {
+        let deadline = Instant::now() + time;
+        let mut look = Duration::from_millis(10);
+        loop {
+            // Subscribed before the look, so that no end falls between.
+            let ends = self.inner.ends.notified();
+            let status = self.status(&id).await?.ok_or(JobsError::NotFound)?;
+            if status.state.is_final() {
+                return Ok(status);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(JobsError::StillRunning(time));
+            }
+            // Told of ends in this process; those of others are found by looking.
+            let _ = tokio::time::timeout(look.min(left), ends).await;
+            look = (look * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    /// Cancels a job: at once when it waits, by asking when it runs. A running job is told at its worker's next
+    /// heartbeat, at once when the worker is in this process, and is stopped after its
+    /// [grace](crate::Policy::cancel_grace).
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`], [`JobsError::Sessions`].
+    pub async fn cancel(&self, id: impl AsRef<str>) -> Result<Cancellation, JobsError> {
+        let id = id.as_ref().to_owned();
+        let found = self.blocking(move |jobs| jobs.store().cancel(&id, jobs.clock().millis())).await?;
+        self.tell(|| Msg::Beat);
+        match found {
+            CancelFound::AtOnce => {
+                self.announce_ends();
+                Ok(Cancellation::AtOnce)
+            }
+            CancelFound::Running => Ok(Cancellation::Requested),
+            CancelFound::TooLate => Ok(Cancellation::TooLate),
+            CancelFound::Missing => Err(JobsError::NotFound),
+        }
+    }
+
+    /// Lists jobs. Dead letters: `Filter::new().state(State::Dead)`.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    pub async fn list(&self, filter: Filter) -> Result<Vec<JobStatus>, JobsError> {
+        let records = self.blocking(move |jobs| jobs.store().list(&filter)).await?;
+        Ok(records.into_iter().map(JobStatus::from).collect())
+    }
+
+    /// Counts the jobs by queue and state. Looks at every row.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    pub async fn counts(&self) -> Result<Counts, JobsError> {
+        let rows = self.blocking(|jobs| jobs.store().counts()).await?;
+        let mut counts = Counts::new();
+        for row in rows {
+            let state = State::from_code(row.state).as_str();
+            *counts.entry(row.queue).or_default().entry(state).or_default() +=
+                u64::try_from(row.n).unwrap_or(0);
+        }
+        Ok(counts)
+    }
+
+    /// Gives a dead, cancelled or expired job a new start, with all its attempts and without an expiry. False when it is
+    /// none of these, or not there.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    pub async fn requeue(&self, id: impl AsRef<str>) -> Result<bool, JobsError> {
+        let id = id.as_ref().to_owned();
+        let requeued = self.blocking(move |jobs| jobs.store().requeue(&id, jobs.clock().millis())).await?;
+        self.wake();
+        Ok(requeued)
+    }
+
+    /// Gives all dead letters that the filter finds a new start, and says how many they were.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    pub async fn requeue_dead(&self, filter: Filter) -> Result<usize, JobsError> {
+        let requeued = self
+            .blocking(move |jobs| {
+                let dead = jobs.store().list(&filter.state(State::Dead))?;
+                let mut requeued = 0;
+                for record in dead {
+                    requeued += usize::from(jobs.store().requeue(&record.id, jobs.clock().millis())?);
+                }
+                Ok(requeued)
+            })
+            .await?;
+        self.wake();
+        Ok(requeued)
+    }
+
+    /// Deletes the jobs that ended in this state at least so long ago, and says how many they were. Workers do this by
+    /// themselves, see [`JobsSettings::retention`](crate::JobsSettings::retention).
+    ///
+    /// # Errors
+    /// [`JobsError::Settings`] for a state that is no end, [`JobsError::Sessions`].
+    pub async fn purge(&self, state: State, older_than: Duration) -> Result<usize, JobsError> {
+        if !state.is_final() {
+            return Err(JobsError::Settings("only jobs that have ended can be purged"));
+        }
+        self.blocking(move |jobs| {
+            const STEP: usize = 1_000; // short transactions let others in between
+            let before = jobs.clock().millis() - millis(older_than);
+            let mut purged = 0;
+            loop {
+                let step = jobs.store().purge(state.code(), before, STEP)?;
+                purged += step;
+                if step < STEP {
+                    return Ok(purged);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Stops all workers from starting jobs of a queue; what runs goes on. Survives restarts.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    pub async fn pause(&self, queue: impl Into<String>) -> Result<(), JobsError> {
+        let queue = queue.into();
+        self.blocking(move |jobs| jobs.store().pause(&queue, true)).await
+    }
+
+    /// Lets the workers start jobs of a queue again.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    pub async fn resume(&self, queue: impl Into<String>) -> Result<(), JobsError> {
+        let queue = queue.into();
+        self.blocking(move |jobs| jobs.store().pause(&queue, false)).await?;
+        self.wake();
+        Ok(())
+    }
+
+    /// The queues that are paused.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    pub async fn paused(&self) -> Result<Vec<String>, JobsError> {
+        self.blocking(|jobs| jobs.store().paused()).await
+    }
+}

@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use super::Jobs;
+use crate::{
+    Clock, JobConn, JobsError, JobsSettings, Sessions,
+    broker::{Broker, Engine},
+    store::{diesel::DieselStore, memory::MemoryStore},
+};
+
+/// Makes [`Jobs`] with settings of their own.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use utils_jobs::{Jobs, JobsSettings};
+///
+/// let jobs = Jobs::builder()
+///     .settings(JobsSettings { lease: Duration::from_secs(10), ..JobsSettings::default() })
+///     .release("1.4.0")
+///     .open("memory:")?;
+/// assert_eq!(jobs.release(), "1.4.0");
+/// # Ok::<(), utils_jobs::JobsError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct JobsBuilder {
+    settings: JobsSettings,
+    clock: Clock,
+    release: String,
+}
+
+impl JobsBuilder {
+    pub(super) fn new() -> Self {
+        Self { settings: JobsSettings::default(), clock: Clock::system(), release: "__UNKNOWN__".to_owned() }
+    }
+
+    /// Sets all settings at once.
+    #[must_use]
+    pub fn settings(mut self, settings: JobsSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Sets for how long a worker holds a job before it must say again that it lives. Default: 30 s.
+    #[must_use]
+    pub fn lease(mut self, time: std::time::Duration) -> Self {
+        self.settings.lease = time;
+        self
+    }
+
+    /// Sets how often workers look for jobs that no process has told them of. Default: 500 ms.
+    #[must_use]
+    pub fn poll(mut self, time: std::time::Duration) -> Self {
+        self.settings.poll = time;
+        self
+    }
+
+    /// Sets the release of the program: it stands in every job's context, in the worker's name and in traces.
+    /// Default: what
+    /// [`utils_release::release`] finds.
+    #[must_use]
+    pub fn release(mut self, release: impl ToString) -> Self {
+        self.release = release.to_string();
+        self
+    }
+
+    /// Sets the clock. Default: the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the jobs at a broker URL, see [`Jobs::open`]. Settings in the URL win.
+    ///
+    /// # Errors
+    /// As [`Jobs::open`].
+    pub fn open(mut self, url: &str) -> Result<Jobs, JobsError> {
+        let broker = Broker::parse(url, self.settings)?;
+        broker.settings.check().map_err(JobsError::Settings)?;
+        self.settings = broker.settings;
+        match broker.engine {
+            Engine::Memory => Ok(self.memory()),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite => self.connect::<diesel::SqliteConnection>(broker.url),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres => self.connect::<diesel::PgConnection>(broker.url),
+            #[cfg(feature = "mysql")]
+            Engine::Mysql => self.connect::<diesel::MysqlConnection>(broker.url),
+        }
+    }
+
+    /// Jobs in the application's own database, see [`Jobs::from_sessions`].
+    #[must_use]
+    pub fn sessions<C: JobConn>(self, sessions: Sessions<C>) -> Jobs {
+        let store = Arc::new(DieselStore::new(sessions));
+        Jobs::new(store, self.settings, self.clock, self.release)
+    }
+
+    pub(super) fn memory(self) -> Jobs {
+        Jobs::new(Arc::new(MemoryStore::default()), self.settings, self.clock, self.release)
+    }
+
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+    fn connect<C: JobConn>(self, url: String) -> Result<Jobs, JobsError> {
+        let sessions = Sessions::<C>::builder(url).pool_size(self.settings.pool_size).build()?;
+        Ok(self.sessions(sessions))
+    }
+}

@@ -1,0 +1,540 @@
+//! The thread between a worker and the table: one loop, one transaction a round.
+//!
+//! ```text
+//!  jobs' futures ──── end, progress ────►  pump: acks + progress + leases + reaping + claims, in ONE transaction
+//!  apalis worker ◄──── inbox of claims ──
+//!  enqueue_in(conn) … commit … wake ────►  sleeps until: a message, the poll interval, a due job, the heartbeat
+//! ```
+//! Blocking database work never meets the event loop, a busy event loop cannot starve the leases, an end is written
+//! down at once, and a database error is logged and tried again, with the ends kept.
+mod inbox;
+mod lanes;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+pub(crate) use self::{
+    inbox::{Delivery, Inbox},
+    lanes::Lanes,
+};
+use crate::{
+    Jobs, Stopping,
+    clock::millis,
+    schedule::Planned,
+    store::{
+        Round, RoundDone, WorkerRow,
+        row::{Finish, Progress, state},
+    },
+};
+
+/// What a pump is told.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    /// There are new jobs.
+    Wake,
+    /// There will be new jobs, once a transaction commits.
+    Soon,
+    /// Somebody asked for something that is told with the leases, such as a cancellation.
+    Beat,
+    /// An attempt has ended.
+    Finished(Finish),
+    /// An attempt has come further.
+    Progress(Progress),
+    /// No more claims; what has not started goes back.
+    Drain,
+    /// All futures are done: write the last ends down and stop.
+    Stop,
+    /// The worker was dropped with its futures: give everything back and stop.
+    Abandon,
+}
+
+/// What a pump works by.
+pub(crate) struct PumpConfig {
+    pub jobs: Jobs,
+    pub worker: Arc<str>,
+    pub lanes: Lanes,
+    pub schedules: Vec<Planned>,
+}
+
+/// How long after a word about progress it is written down at the latest.
+const PROGRESS: Duration = Duration::from_millis(250);
+/// How long a stopping pump tries to write the last ends down.
+const LAST_WORDS: Duration = Duration::from_secs(20);
+/// After a hint, the table is looked at after 1 ms, 2 ms, 4 ms … up to this.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+/// How often finished jobs are looked through for old ones.
+const PURGE_EVERY: Duration = Duration::from_secs(300);
+/// How many finished jobs are deleted in one go.
+const PURGED: usize = 1_000;
+
+/// Starts the thread.
+pub(crate) fn start(
+    config: PumpConfig,
+    receiver: mpsc::Receiver<Msg>,
+    inbox: Arc<Inbox>,
+) -> std::io::Result<()> {
+    std::thread::Builder::new().name("jobs-pump".to_owned()).spawn(move || {
+        // Also when the thread panics, the worker must learn that nothing comes any more.
+        let _closes = inbox.close_on_drop();
+        let _leaves = Leaves(config.jobs.clone(), Arc::clone(&config.worker));
+        Pump::new(config, receiver, Arc::clone(&inbox)).run();
+    })?;
+    Ok(())
+}
+
+/// Takes the pump off the list of those that are told.
+struct Leaves(Jobs, Arc<str>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.remove_pump(&self.1);
+    }
+}
+
+struct Held {
+    attempts: i32,
+    lane: usize,
+    delivery: Delivery,
+}
+
+struct Pump {
+    config: PumpConfig,
+    receiver: mpsc::Receiver<Msg>,
+    inbox: Arc<Inbox>,
+    held: HashMap<String, Held>,
+    ends: Vec<Finish>,
+    progress: HashMap<String, Progress>,
+    progress_at: Option<Instant>,
+    beat_at: Instant,
+    claim_at: Instant,
+    promote_at: Instant,
+    plan_at: Instant,
+    purge_at: Instant,
+    /// The next look after a hint.
+    look: Option<Duration>,
+    /// The last claim filled everything: there is more.
+    backlog: bool,
+    draining: bool,
+    stopping: Option<Instant>,
+    failures: u32,
+    started_at: i64,
+}
+
+impl Pump {
+    fn new(config: PumpConfig, receiver: mpsc::Receiver<Msg>, inbox: Arc<Inbox>) -> Self {
+        let now = Instant::now();
+        let started_at = config.jobs.clock().millis();
+        Self {
+            config,
+            receiver,
+            inbox,
+            held: HashMap::new(),
+            ends: Vec::new(),
+            progress: HashMap::new(),
+            progress_at: None,
+            beat_at: now,
+            claim_at: now,
+            promote_at: now,
+            plan_at: now,
+            purge_at: now + Duration::from_secs(20),
+            look: None,
+            backlog: false,
+            draining: false,
+            stopping: None,
+            failures: 0,
+            started_at,
+        }
+    }
+
+    fn run(mut self) {
+        loop {
+            match self.receiver.recv_timeout(self.sleep()) {
+                Ok(message) => {
+                    self.take(message);
+                    while let Ok(message) = self.receiver.try_recv() {
+                        self.take(message);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => self.take(Msg::Abandon),
+            }
+            let ok = self.round();
+            if let Some(since) = self.stopping {
+                if ok || since.elapsed() > LAST_WORDS {
+                    self.say_goodbye(ok);
+                    return;
+                }
+            } else if ok {
+                self.chores();
+            }
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        let now = Instant::now();
+        if self.stopping.is_some() || !self.ends.is_empty() {
+            return if self.failures > 0 { self.pause() } else { Duration::ZERO };
+        }
+        let mut until = self.beat_at.min(self.plan_at).min(self.purge_at);
+        if self.wants_more() {
+            until = until.min(self.claim_at);
+        }
+        if let Some(at) = self.progress_at {
+            until = until.min(at);
+        }
+        let wait = until.saturating_duration_since(now);
+        if self.failures > 0 { wait.max(self.pause()) } else { wait }
+    }
+
+    /// The wait after a failed round: 50 ms, 100 ms, … 1 s.
+    fn pause(&self) -> Duration {
+        Duration::from_millis(50 << self.failures.saturating_sub(1).min(5)).min(Duration::from_secs(1))
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.draining && self.held.len() < self.config.lanes.capacity()
+    }
+
+    fn take(&mut self, message: Msg) {
+        let now = Instant::now();
+        match message {
+            Msg::Wake => {
+                self.claim_at = now;
+                self.promote_at = now;
+            }
+            Msg::Soon => {
+                self.look = Some(Duration::from_millis(1));
+                self.claim_at = self.claim_at.min(now + Duration::from_millis(1));
+                self.promote_at = self.promote_at.min(now + Duration::from_millis(1));
+            }
+            Msg::Beat => self.beat_at = now,
+            Msg::Finished(finish) => {
+                self.progress.remove(&finish.id);
+                if let Some(held) = self.held.get(&finish.id)
+                    && held.attempts == finish.attempts
+                {
+                    let lane = held.lane;
+                    self.held.remove(&finish.id);
+                    if self.backlog || self.config.lanes.is_limited(lane) {
+                        self.claim_at = now;
+                    }
+                }
+                if finish.state == state::SCHEDULED {
+                    let wait = finish.run_at.unwrap_or(0) - self.config.jobs.clock().millis();
+                    let at = now + Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+                    self.promote_at = self.promote_at.min(at);
+                    self.claim_at = self.claim_at.min(at);
+                } else if finish.state == state::WAITING {
+                    self.claim_at = now;
+                }
+                self.ends.push(finish);
+            }
+            Msg::Progress(progress) => {
+                self.progress.insert(progress.id.clone(), progress);
+                self.progress_at.get_or_insert(now + PROGRESS);
+            }
+            Msg::Drain => self.drain(),
+            Msg::Stop => {
+                self.drain();
+                self.stopping.get_or_insert(now);
+            }
+            Msg::Abandon => {
+                self.drain();
+                for (id, held) in self.held.drain() {
+                    held.delivery.control.stop(Stopping::LeaseLost);
+                    self.ends.push(back(id, held.attempts, false));
+                }
+                self.stopping.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Gives back what has not been started.
+    fn drain(&mut self) {
+        self.draining = true;
+        for delivery in self.inbox.drain() {
+            let claimed = delivery.claimed;
+            self.held.remove(&claimed.id);
+            self.ends.push(back(claimed.id.clone(), claimed.attempts, true));
+        }
+    }
+
+    /// One exchange with the table. False when the database refused.
+    fn round(&mut self) -> bool {
+        let now = Instant::now();
+        let clock = self.config.jobs.clock().millis();
+        let claims = self.wants_more() && now >= self.claim_at;
+        let beats = now >= self.beat_at;
+        let promotes = claims && now >= self.promote_at;
+        let writes_progress = self.progress_at.is_some_and(|at| now >= at);
+        if !claims && !beats && !writes_progress && self.ends.is_empty() {
+            return true;
+        }
+        let free = self.config.lanes.capacity().saturating_sub(self.held.len());
+        let held_lanes = self.held.values().map(|held| held.lane);
+        let wants = if claims { self.config.lanes.wants(free, held_lanes) } else { Vec::new() };
+        let held: Vec<String> = if beats { self.held.keys().cloned().collect() } else { Vec::new() };
+        let progress: Vec<Progress> = self.progress.values().cloned().collect();
+        let lease = self.config.jobs.settings().lease;
+        let round = Round {
+            worker: &self.config.worker,
+            now: clock,
+            lease_until: clock + millis(lease),
+            finish: &self.ends,
+            progress: &progress,
+            renew: beats.then_some(&held),
+            reap: beats,
+            promote: promotes || beats,
+            wants: &wants,
+            limit: free,
+        };
+        match self.config.jobs.store().round(&round) {
+            Ok(done) => {
+                let asked = !wants.is_empty();
+                self.failures = 0;
+                self.went_well(now, clock, done, asked, beats, promotes || beats, free);
+                true
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                tracing::warn!(
+                    worker = %self.config.worker,
+                    error = %crate::failure::error_line(&error),
+                    kept = self.ends.len(),
+                    "the job table cannot be reached, trying again"
+                );
+                if self.failures >= 3 && !self.ends.is_empty() {
+                    self.one_by_one();
+                }
+                false
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the whole outcome of a round")]
+    fn went_well(
+        &mut self,
+        now: Instant,
+        clock: i64,
+        done: RoundDone,
+        asked: bool,
+        beat: bool,
+        promoted: bool,
+        free: usize,
+    ) {
+        if done.refused > 0 {
+            // Ends of jobs that were finished in a transaction of their own, or that another worker has.
+            tracing::debug!(worker = %self.config.worker, refused = done.refused, "ends that came too late");
+        }
+        if done.reaped > 0 {
+            tracing::warn!(jobs = done.reaped, "took back jobs of workers that died or stalled");
+        }
+        if !self.ends.is_empty() {
+            self.config.jobs.announce_ends();
+        }
+        self.ends.clear();
+        self.progress.clear();
+        self.progress_at = None;
+        let poll = self.config.jobs.settings().poll;
+        if promoted {
+            let due = done.next_due.map_or(poll, |due| {
+                Duration::from_millis(u64::try_from(due - clock).unwrap_or(0).max(1)).min(poll)
+            });
+            self.promote_at = now + due;
+            if done.reaped > 0 {
+                self.claim_at = now;
+            }
+        }
+        if beat {
+            self.beat_at = now + self.config.jobs.settings().heartbeat();
+            self.compare(done.leases.unwrap_or_default());
+        }
+        if asked || !done.claimed.is_empty() {
+            self.backlog = done.claimed.len() >= free;
+            self.plan_next_claim(now, !done.claimed.is_empty());
+        } else if now >= self.claim_at && self.wants_more() {
+            self.plan_next_claim(now, false); // every lane is at its limit
+        }
+        self.deliver(done.claimed);
+    }
+
+    fn plan_next_claim(&mut self, now: Instant, found: bool) {
+        let poll = self.config.jobs.settings().poll;
+        let mut next = (now + poll).min(self.promote_at.max(now));
+        if let Some(look) = self.look {
+            next = next.min(now + look);
+            self.look = (look < LAST_LOOK && !found).then_some(look * 2);
+        }
+        if let Some(token) = self.config.lanes.next_token(now) {
+            next = next.min(token);
+        }
+        self.claim_at = if self.backlog { now } else { next };
+    }
+
+    fn deliver(&mut self, claimed: Vec<crate::store::row::Claimed>) {
+        for row in claimed {
+            let lane = self.config.lanes.lane_of(&row.name);
+            self.config.lanes.spend(lane);
+            let delivery = Delivery::new(row);
+            let id = delivery.claimed.id.clone();
+            self.held
+                .insert(id, Held { attempts: delivery.claimed.attempts, lane, delivery: delivery.clone() });
+            self.inbox.put(delivery);
+        }
+    }
+
+    /// Compares what we hold with what the table says: who is to be stopped, what nobody told us about.
+    fn compare(&mut self, leases: Vec<crate::store::row::Lease>) {
+        let mut known: HashMap<String, (i32, bool)> = leases
+            .into_iter()
+            .map(|lease| (lease.id, (lease.attempts, lease.cancel_requested != 0)))
+            .collect();
+        for (id, held) in &self.held {
+            match known.remove(id) {
+                Some((attempts, cancelled)) if attempts == held.attempts => {
+                    if cancelled {
+                        held.delivery.control.stop(Stopping::Cancelled);
+                    }
+                }
+                _ => {
+                    tracing::warn!(job = %id, worker = %self.config.worker, "the lease of a running job is lost");
+                    held.delivery.control.stop(Stopping::LeaseLost);
+                }
+            }
+        }
+        // Claims whose commit went through although we were told otherwise: nobody runs them.
+        for (id, (attempts, _)) in known {
+            tracing::warn!(job = %id, worker = %self.config.worker, "gave back a job that never arrived");
+            self.ends.push(back(id, attempts, true));
+        }
+    }
+
+    /// Writes the ends down one at a time, so that one which the database refuses cannot keep the others.
+    fn one_by_one(&mut self) {
+        let clock = self.config.jobs.clock().millis();
+        let mut kept = Vec::new();
+        for end in std::mem::take(&mut self.ends) {
+            let round = Round {
+                worker: &self.config.worker,
+                now: clock,
+                finish: std::slice::from_ref(&end),
+                ..Round::default()
+            };
+            match self.config.jobs.store().round(&round) {
+                Ok(_) => self.config.jobs.announce_ends(),
+                Err(error) if error.is_about_data() => {
+                    tracing::error!(job = %end.id, error = %crate::failure::error_line(&error),
+                        "the end of a job cannot be written down");
+                    if end.state != state::DEAD {
+                        // Something has to be written, or the job would run again and again.
+                        let error = Some("its result could not be written down".to_owned());
+                        kept.push(Finish { state: state::DEAD, result: None, run_at: None, error, ..end });
+                    }
+                }
+                Err(_) => kept.push(end),
+            }
+        }
+        self.ends = kept;
+    }
+
+    /// What is not in a hurry: schedules, old jobs, the list of workers.
+    fn chores(&mut self) {
+        let now = Instant::now();
+        if now >= self.plan_at {
+            self.plan_at = now + self.plan();
+        }
+        if now >= self.purge_at {
+            self.purge_at = now + PURGE_EVERY;
+            self.purge(now);
+        }
+    }
+
+    fn plan(&mut self) -> Duration {
+        let store = self.config.jobs.store();
+        // Leases of several machines are compared, so all go by the server's clock.
+        match store.server_time() {
+            Ok(Some(server)) => self.config.jobs.clock().follow(server),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "the server did not tell its time"),
+        }
+        let clock = self.config.jobs.clock().millis();
+        let queues = self.config.lanes.queues().join(",");
+        let worker = WorkerRow {
+            name: &self.config.worker,
+            queues: &queues,
+            release: self.config.jobs.release(),
+            started_at: self.started_at,
+            seen_at: clock,
+        };
+        if let Err(error) = store.seen(&worker) {
+            tracing::debug!(%error, "the worker could not be listed");
+        }
+        let mut wait = self.config.jobs.settings().heartbeat();
+        if self.draining {
+            return wait;
+        }
+        for planned in &mut self.config.schedules {
+            match planned.fire(&self.config.jobs, clock) {
+                Ok(fired) => {
+                    if fired {
+                        self.claim_at = Instant::now();
+                        self.config.jobs.wake();
+                    }
+                    if let Some(next) = planned.next() {
+                        let until = Duration::from_millis(u64::try_from(next - clock).unwrap_or(0));
+                        wait = wait.min(until);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(schedule = %planned.key(), error = %crate::failure::error_line(&error),
+                        "a schedule could not be looked after, trying again");
+                    wait = wait.min(Duration::from_secs(1));
+                }
+            }
+        }
+        wait
+    }
+
+    fn purge(&mut self, now: Instant) {
+        let settings = self.config.jobs.settings();
+        let clock = self.config.jobs.clock().millis();
+        let kept = [
+            (state::DONE, settings.retention),
+            (state::CANCELLED, settings.retention),
+            (state::EXPIRED, settings.retention),
+            (state::DEAD, settings.dead_retention),
+        ];
+        for (of, time) in kept {
+            if time.is_zero() {
+                continue;
+            }
+            match self.config.jobs.store().purge(of, clock - millis(time), PURGED) {
+                Ok(PURGED) => self.purge_at = now + Duration::from_millis(200), // there is more
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "old jobs could not be deleted"),
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self, ok: bool) {
+        if !ok {
+            tracing::error!(
+                worker = %self.config.worker,
+                lost = self.ends.len(),
+                "stopped without writing the last ends down: these jobs will run again"
+            );
+        }
+        if let Err(error) = self.config.jobs.store().gone(&self.config.worker) {
+            tracing::debug!(%error, "the worker could not be taken off the list");
+        }
+    }
+}
+
+/// An end that gives a job back.
+fn back(id: String, attempts: i32, uncount: bool) -> Finish {
+    let error = (!uncount).then(|| "the worker was stopped while the job ran".to_owned());
+    Finish { id, attempts, state: state::WAITING, run_at: None, result: None, error, uncount }
+}

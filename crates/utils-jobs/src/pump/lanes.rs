@@ -1,0 +1,133 @@
+use std::time::{Duration, Instant};
+
+use crate::{
+    Policy,
+    store::row::{Names, Want},
+};
+
+/// How many jobs of which names a worker may hold: one lane for each type with a limit, and one for all others.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    queues: Vec<String>,
+    lanes: Vec<Lane>,
+    capacity: usize,
+    /// Which queue is asked first; moves on, so that none starves.
+    turn: usize,
+}
+
+/// The jobs that share a limit.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    names: Names,
+    concurrency: Option<usize>,
+    bucket: Option<Bucket>,
+}
+
+/// Tokens for starts: `most` at first, and again so many in each span of time.
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    most: f64,
+    per_second: f64,
+    filled: Instant,
+}
+
+impl Lanes {
+    pub(crate) fn new(queues: Vec<String>, lanes: Vec<Lane>, capacity: usize) -> Self {
+        Self { queues, lanes, capacity, turn: 0 }
+    }
+
+    /// A lane for each limited type, and one for the rest: all others, or the `known` ones.
+    pub(crate) fn of<'a>(types: impl Iterator<Item = (&'a str, &'a Policy)>, only_known: bool) -> Vec<Lane> {
+        let (limited, free): (Vec<_>, Vec<_>) = types.partition(|(_, policy)| policy.is_limited());
+        let owned =
+            |all: &[(&str, &Policy)]| all.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+        let rest = match (only_known, limited.is_empty()) {
+            (true, _) => Names::Only(owned(&free)),
+            (false, true) => Names::All,
+            (false, false) => Names::AllBut(owned(&limited)),
+        };
+        let mut lanes = vec![Lane { names: rest, concurrency: None, bucket: None }];
+        lanes.extend(limited.iter().map(|(name, policy)| Lane {
+            names: Names::Only(vec![(*name).to_owned()]),
+            concurrency: policy.concurrency,
+            bucket: policy.rate.map(|(jobs, per)| Bucket::new(jobs, per)),
+        }));
+        lanes
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn queues(&self) -> &[String] {
+        &self.queues
+    }
+
+    /// What to ask the table for, when `free` more jobs have room and these lanes are in use.
+    pub(super) fn wants(&mut self, free: usize, held: impl Iterator<Item = usize>) -> Vec<Want> {
+        let mut in_use = vec![0_usize; self.lanes.len()];
+        for lane in held {
+            in_use[lane] += 1;
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let mut wants = Vec::new();
+        for (lane, each) in self.lanes.iter_mut().enumerate() {
+            let room = each.concurrency.map_or(free, |most| most.saturating_sub(in_use[lane]));
+            let tokens = each.bucket.as_mut().map_or(free, |bucket| bucket.available(Instant::now()));
+            let limit = room.min(tokens).min(free);
+            if limit == 0 {
+                continue;
+            }
+            for offset in 0..self.queues.len() {
+                let queue = self.queues[(self.turn + offset) % self.queues.len()].clone();
+                wants.push(Want { queue, names: each.names.clone(), limit, lane });
+            }
+        }
+        wants
+    }
+
+    pub(super) fn lane_of(&self, name: &str) -> usize {
+        self.lanes.iter().position(|lane| lane.names.matches(name)).unwrap_or(0)
+    }
+
+    pub(super) fn is_limited(&self, lane: usize) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.concurrency.is_some() || lane.bucket.is_some())
+    }
+
+    /// A job of this lane starts.
+    pub(super) fn spend(&mut self, lane: usize) {
+        if let Some(bucket) = self.lanes.get_mut(lane).and_then(|lane| lane.bucket.as_mut()) {
+            bucket.tokens -= 1.0;
+        }
+    }
+
+    /// When the first empty bucket has a token again.
+    pub(super) fn next_token(&mut self, now: Instant) -> Option<Instant> {
+        self.lanes.iter_mut().filter_map(|lane| lane.bucket.as_mut()?.next_token(now)).min()
+    }
+}
+
+impl Bucket {
+    fn new(jobs: u32, per: Duration) -> Self {
+        let most = f64::from(jobs);
+        Self { tokens: most, most, per_second: most / per.as_secs_f64().max(0.001), filled: Instant::now() }
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + passed * self.per_second).min(self.most);
+        self.filled = now;
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between zero and a u32")]
+    fn available(&mut self, now: Instant) -> usize {
+        self.fill(now);
+        self.tokens.max(0.0) as usize
+    }
+
+    fn next_token(&mut self, now: Instant) -> Option<Instant> {
+        self.fill(now);
+        (self.tokens < 1.0).then(|| now + Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+    }
+}

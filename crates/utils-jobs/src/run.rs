@@ -1,0 +1,298 @@
+//! Running one claimed job: decoding, limits, cancellation, panics, and what its end means.
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use serde_json::value::RawValue;
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tracing::Instrument;
+
+use crate::{
+    Clock, Context, Failure, Job, Jobs, Policy, Retry, Stopping,
+    clock::millis,
+    context::DataMap,
+    failure::{Next, error_line},
+    pump::{Delivery, Msg},
+    store::row::{Claimed, Finish, state},
+};
+
+type Output = Result<Box<RawValue>, Failure>;
+type Running = Pin<Box<dyn Future<Output = Output> + Send>>;
+
+/// The job types that a worker knows.
+#[derive(Default)]
+pub(crate) struct Registry {
+    by_name: HashMap<&'static str, Registered>,
+}
+
+/// A job type without its type.
+pub(crate) struct Registered {
+    pub policy: Policy,
+    start: fn(&[u8], Context) -> Result<Running, serde_json::Error>,
+}
+
+impl Registry {
+    /// False when the name is taken.
+    pub(crate) fn add<J: Job>(&mut self) -> bool {
+        let start = |args: &[u8], ctx: Context| -> Result<Running, serde_json::Error> {
+            let job: J = serde_json::from_slice(args)?;
+            Ok(Box::pin(async move {
+                let output = job.run(ctx).await?;
+                serde_json::value::to_raw_value(&output)
+                    .map_err(|error| Retry::never(format!("its result cannot be written: {error}")))
+            }))
+        };
+        self.by_name.insert(J::NAME, Registered { policy: J::policy(), start }).is_none()
+    }
+
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        self.by_name.iter().map(|(name, registered)| (*name, &registered.policy))
+    }
+
+    pub(crate) fn policy(&self, name: &str) -> Option<&Policy> {
+        self.by_name.get(name).map(|registered| &registered.policy)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.by_name.keys()).finish()
+    }
+}
+
+/// What is the same for all jobs of a worker.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    pub jobs: Jobs,
+    pub worker: Arc<str>,
+    pub registry: Arc<Registry>,
+    pub data: Arc<DataMap>,
+    pub pump: mpsc::Sender<Msg>,
+}
+
+/// How an attempt failed, for the layers around it and for the one who writes the end down.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(crate) struct Attempt {
+    #[source]
+    error: Box<dyn std::error::Error + Send + Sync>,
+    next: Next,
+}
+
+impl Runner {
+    /// Runs one attempt to its end.
+    pub(crate) async fn run(self, delivery: Delivery) -> Result<Box<RawValue>, Attempt> {
+        let claimed = &delivery.claimed;
+        let span = tracing::info_span!(
+            "job",
+            name = %claimed.name,
+            id = %claimed.id,
+            queue = %claimed.queue,
+            attempt = claimed.attempts,
+            worker = %self.worker,
+            release = %self.jobs.release(),
+        );
+        let failed = match self.attempt(&delivery).instrument(span.clone()).await {
+            Ok(output) => {
+                tracing::debug!(parent: &span, "done");
+                return Ok(output);
+            }
+            Err(failure) => failure,
+        };
+        tracing::debug!(parent: &span, error = %failed.line(), "failed");
+        Err(Attempt { error: failed.error, next: failed.next })
+    }
+
+    async fn attempt(&self, delivery: &Delivery) -> Output {
+        let claimed = &delivery.claimed;
+        let Some(registered) = self.registry.by_name.get(claimed.name.as_str()) else {
+            return Err(Retry::never(format!("no job type is called {:?} here", claimed.name)));
+        };
+        let stop = delivery.control.subscribe();
+        let ctx = Context::new(
+            Arc::clone(claimed),
+            Arc::clone(&self.worker),
+            self.jobs.clone(),
+            Arc::clone(&self.data),
+            stop.clone(),
+            self.pump.clone(),
+        );
+        let running = (registered.start)(&claimed.args, ctx)
+            .map_err(|error| Retry::never(format!("its arguments cannot be read: {error}")))?;
+        let span = tracing::Span::current();
+        let task = if registered.policy.blocking {
+            let handle = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || span.in_scope(|| handle.block_on(running)))
+        } else {
+            tokio::spawn(running.instrument(span))
+        };
+        let output = Guarded(task).supervise(&registered.policy, delivery, stop).await?;
+        let max = self.jobs.settings().max_bytes;
+        if output.get().len() > max {
+            let size = output.get().len();
+            return Err(Retry::never(format!("its result takes {size} bytes, above the maximum of {max}")));
+        }
+        Ok(output)
+    }
+}
+
+/// The task of a job; when its supervisor is dropped, the job ends with it.
+struct Guarded(JoinHandle<Output>);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Guarded {
+    async fn supervise(
+        mut self,
+        policy: &Policy,
+        delivery: &Delivery,
+        mut stop: watch::Receiver<Option<Stopping>>,
+    ) -> Output {
+        let mut soft = std::pin::pin!(after(policy.soft_timeout));
+        let mut hard = std::pin::pin!(after(policy.timeout));
+        let mut grace = std::pin::pin!(after(None));
+        let mut soft_is_over = policy.soft_timeout.is_none();
+        let mut seen = None;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut self.0 => return match ended {
+                    Ok(output) => output,
+                    Err(error) if error.is_panic() => {
+                        Err(Failure::new(format!("panicked: {}", panic_text(&*error.into_panic()))))
+                    }
+                    Err(_) => Err(Failure { error: "its runtime is shutting down".into(), next: Next::Release }),
+                },
+                () = &mut hard => {
+                    let time = policy.timeout.unwrap_or_default();
+                    return Err(Failure::new(format!("took longer than {time:?}")));
+                }
+                () = &mut grace => return Err(Retry::never("cancelled while it ran")),
+                () = &mut soft, if !soft_is_over => {
+                    soft_is_over = true;
+                    delivery.control.stop(Stopping::TimeLimit);
+                }
+                reason = changed(&mut stop, seen) => {
+                    seen = Some(reason);
+                    match reason {
+                        Stopping::Cancelled => grace.set(after(Some(policy.cancel_grace))),
+                        // Whatever it still does does not count.
+                        Stopping::LeaseLost => return Err(Failure::new("another worker has the job")),
+                        // The worker's own deadline counts.
+                        Stopping::TimeLimit | Stopping::Shutdown => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a reason to stop other than the one that is known.
+async fn changed(stop: &mut watch::Receiver<Option<Stopping>>, known: Option<Stopping>) -> Stopping {
+    let reason = stop.wait_for(|reason| reason.is_some() && *reason != known).await.map(|reason| *reason);
+    match reason {
+        Ok(Some(reason)) => reason,
+        Ok(None) | Err(_) => std::future::pending().await,
+    }
+}
+
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn panic_text(payload: &(dyn std::any::Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("something that is not text")
+}
+
+/// What the end of an attempt means for its job.
+pub(crate) fn end_of(
+    claimed: &Claimed,
+    policy: Option<&Policy>,
+    outcome: Result<String, &(dyn std::error::Error + 'static)>,
+    clock: &Clock,
+) -> Finish {
+    let mut finish = Finish {
+        id: claimed.id.clone(),
+        attempts: claimed.attempts,
+        state: state::DONE,
+        run_at: None,
+        result: None,
+        error: None,
+        uncount: false,
+    };
+    let error = match outcome {
+        Ok(result) => {
+            finish.result = Some(result);
+            return finish;
+        }
+        Err(error) => error,
+    };
+    let (cause, next) = next_of(error);
+    finish.error = Some(error_line(cause));
+    let default = Policy::default();
+    let policy = policy.unwrap_or(&default);
+    let failed = u32::try_from(claimed.attempts).unwrap_or(u32::MAX);
+    let wait = match next {
+        Next::Release => {
+            finish.state = state::WAITING;
+            finish.uncount = true;
+            return finish;
+        }
+        Next::Never => None,
+        _ if claimed.attempts >= claimed.max_attempts || policy.is_final(cause) => None,
+        Next::After(wait) => Some(wait),
+        Next::Policy => Some(policy.backoff.delay(failed)),
+    };
+    match wait {
+        Some(wait) if wait.is_zero() => finish.state = state::WAITING,
+        Some(wait) => {
+            finish.state = state::SCHEDULED;
+            finish.run_at = Some(clock.millis().saturating_add(millis(wait)));
+        }
+        None => finish.state = state::DEAD,
+    }
+    finish
+}
+
+/// Our own failures and apalis' error types say what is next; all others leave it to the policy.
+fn next_of<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> (&'a (dyn std::error::Error + 'static), Next) {
+    use apalis_core::error::{AbortError, DeferredError, RetryAfterError};
+    if let Some(attempt) = error.downcast_ref::<Attempt>() {
+        return (&*attempt.error, attempt.next);
+    }
+    if error.is::<AbortError>() {
+        return (error, Next::Never);
+    }
+    if let Some(after) = error.downcast_ref::<RetryAfterError>() {
+        return (error, Next::After(after.get_duration()));
+    }
+    if error.is::<DeferredError>() {
+        return (error, Next::After(Duration::ZERO));
+    }
+    (error, Next::Policy)
+}
+
+impl Attempt {
+    /// The worker stops before the job has ended.
+    pub(crate) fn put_back() -> Self {
+        Self { error: "put back because its worker stopped".into(), next: Next::Release }
+    }
+}

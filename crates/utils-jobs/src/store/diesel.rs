@@ -1,0 +1,140 @@
+//! The job table behind a pool.
+use std::any::Any;
+
+use super::{
+    CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
+    conn::{JobConn, Statement},
+    row::{Count, Inserted, NewRow, Record},
+    sql,
+};
+use crate::{JobsError, Sessions, SessionsError, list::Filter};
+
+/// The store on one of the three databases.
+pub(crate) struct DieselStore<C: JobConn> {
+    sessions: Sessions<C>,
+}
+
+impl<C: JobConn> DieselStore<C> {
+    pub(crate) fn new(sessions: Sessions<C>) -> Self {
+        Self { sessions }
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions<C> {
+        &self.sessions
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
+        Ok(self.sessions.with(work)?)
+    }
+
+    fn tx<T>(&self, work: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
+        self.run(|conn| {
+            if C::DIALECT == Dialect::Mysql {
+                // For the next transaction only. The default, REPEATABLE READ, locks gaps: workers would block enqueues.
+                conn.execute(Statement::new("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))?;
+            }
+            conn.write_tx(work)
+        })
+    }
+}
+
+impl<C: JobConn> Store for DieselStore<C> {
+    fn dialect(&self) -> Dialect {
+        C::DIALECT
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn parallel(&self) -> usize {
+        self.sessions.pool().max_size() as usize
+    }
+
+    fn migrate(&self) -> Result<(), JobsError> {
+        self.sessions.with(|conn| crate::migrations::migrate(conn))
+    }
+
+    fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError> {
+        self.tx(|conn| sql::insert(conn, rows))
+    }
+
+    fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError> {
+        self.tx(|conn| sql::round(conn, round))
+    }
+
+    fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError> {
+        self.tx(|conn| sql::tick(conn, schedule, tick, job))
+    }
+
+    fn last_tick(&self, schedule: &str) -> Result<Option<i64>, JobsError> {
+        self.run(|conn| sql::last_tick(conn, schedule))
+    }
+
+    fn record(&self, id: &str) -> Result<Option<Record>, JobsError> {
+        self.run(|conn| sql::record(conn, id))
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError> {
+        self.run(|conn| sql::list(conn, filter))
+    }
+
+    fn counts(&self) -> Result<Vec<Count>, JobsError> {
+        self.run(sql::counts)
+    }
+
+    fn cancel(&self, id: &str, now: i64) -> Result<CancelFound, JobsError> {
+        self.tx(|conn| sql::cancel(conn, id, now))
+    }
+
+    fn requeue(&self, id: &str, now: i64) -> Result<bool, JobsError> {
+        self.tx(|conn| sql::requeue(conn, id, now))
+    }
+
+    fn purge(&self, state: i32, before: i64, limit: usize) -> Result<usize, JobsError> {
+        self.tx(|conn| sql::purge(conn, state, before, limit))
+    }
+
+    fn pause(&self, queue: &str, paused: bool) -> Result<(), JobsError> {
+        self.run(|conn| sql::pause(conn, queue, paused).map(drop))
+    }
+
+    fn paused(&self) -> Result<Vec<String>, JobsError> {
+        self.run(sql::paused)
+    }
+
+    fn seen(&self, worker: &WorkerRow<'_>) -> Result<(), JobsError> {
+        self.run(|conn| sql::seen(conn, worker).map(drop))
+    }
+
+    fn gone(&self, worker: &str) -> Result<(), JobsError> {
+        self.run(|conn| sql::gone(conn, worker).map(drop))
+    }
+
+    fn server_time(&self) -> Result<Option<i64>, JobsError> {
+        self.run(sql::server_time)
+    }
+
+    fn listen(&self, wake: &mut dyn FnMut(bool) -> bool) -> Result<(), JobsError> {
+        if C::DIALECT != Dialect::Postgres || self.parallel() < 3 {
+            return Ok(());
+        }
+        // The connection stays out of the pool for as long as somebody listens: a subscription belongs to a connection.
+        let mut conn = self.sessions.pool().get().map_err(SessionsError::Exhausted)?;
+        conn.execute(Statement::new(format!("LISTEN {}", sql::CHANNEL))).map_err(SessionsError::Query)?;
+        let mut goes_on = wake(true); // something may have come before we listened
+        let mut quiet = 0_u32;
+        while goes_on {
+            // No round trip: this looks at what has arrived. A broken connection shows only when it is used.
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            quiet += 1;
+            if quiet >= 2_000 {
+                quiet = 0;
+                conn.execute(Statement::new("SELECT 1")).map_err(SessionsError::Query)?;
+            }
+            goes_on = wake(conn.was_notified().map_err(SessionsError::Query)?);
+        }
+        conn.execute(Statement::new(format!("UNLISTEN {}", sql::CHANNEL))).map_err(SessionsError::Query)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,405 @@
+//! Jobs in the memory of this process: the same rules as the SQL, for tests and for programs that need no more.
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
+    row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Record, Want, state},
+};
+use crate::{
+    JobsError,
+    list::{Filter, Order},
+};
+
+/// The store in memory.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryStore {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    jobs: BTreeMap<String, Row>,
+    paused: BTreeSet<String>,
+    ticks: BTreeMap<String, i64>,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    record: Record,
+    keep_key: bool,
+    lease_until: i64,
+}
+
+impl MemoryStore {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row {
+    fn end(&mut self, to: i32, now: i64) {
+        self.record.state = to;
+        self.record.finished_at = Some(now);
+        self.record.worker = None;
+        if !self.keep_key {
+            self.record.unique_key = None;
+        }
+    }
+
+    fn is_held_by(&self, worker: &str, attempts: i32) -> bool {
+        self.record.state == state::RUNNING
+            && self.record.worker.as_deref() == Some(worker)
+            && self.record.attempts == attempts
+    }
+
+    fn cancelled(&self) -> bool {
+        self.record.cancel_requested != 0
+    }
+}
+
+impl Table {
+    fn insert(&mut self, row: &NewRow) -> Inserted {
+        let holder = self.jobs.values().find(|other| {
+            row.unique_key.is_some()
+                && other.record.unique_key == row.unique_key
+                && other.record.name == row.name
+        });
+        if let Some(holder) = holder {
+            return Inserted { id: holder.record.id.clone(), is_new: false };
+        }
+        let record = Record {
+            id: row.id.clone(),
+            name: row.name.clone(),
+            queue: row.queue.clone(),
+            args: row.args.clone(),
+            state: row.state(),
+            priority: row.priority,
+            attempts: 0,
+            max_attempts: row.max_attempts,
+            run_at: row.run_at,
+            created_at: row.created_at,
+            started_at: None,
+            finished_at: None,
+            expires_at: row.expires_at,
+            worker: None,
+            cancel_requested: 0,
+            unique_key: row.unique_key.clone(),
+            progress: None,
+            progress_note: None,
+            meta: row.meta.clone(),
+            result: None,
+            error: None,
+        };
+        self.jobs.insert(row.id.clone(), Row { record, keep_key: row.keep_key, lease_until: 0 });
+        Inserted { id: row.id.clone(), is_new: true }
+    }
+
+    fn finish(&mut self, worker: &str, finish: &Finish, now: i64) -> bool {
+        let Some(row) = self.jobs.get_mut(&finish.id).filter(|row| row.is_held_by(worker, finish.attempts))
+        else {
+            return false;
+        };
+        if finish.uncount {
+            row.record.attempts -= 1;
+        } else {
+            row.record.result = finish.result.clone();
+            row.record.error = finish.error.clone();
+        }
+        if let Some(run_at) = finish.run_at {
+            row.record.run_at = run_at;
+        }
+        if row.cancelled() && finish.state != state::DONE {
+            row.end(state::CANCELLED, now);
+        } else if state::is_final(finish.state) {
+            if finish.state == state::DONE {
+                row.record.progress = row.record.progress.map(|_| 1.0);
+            }
+            row.end(finish.state, now);
+        } else {
+            row.record.state = finish.state;
+            row.record.worker = None;
+        }
+        true
+    }
+
+    fn reap(&mut self, now: i64) -> usize {
+        let mut reaped = 0;
+        for row in self.jobs.values_mut() {
+            let record = &mut row.record;
+            let waits = matches!(record.state, state::WAITING | state::SCHEDULED);
+            if record.state == state::RUNNING && row.lease_until < now {
+                reaped += 1;
+                record.error = Some("the worker died or stalled: its lease ran out".to_owned());
+                record.worker = None;
+                match (record.cancel_requested != 0, record.attempts >= record.max_attempts) {
+                    (true, _) => row.end(state::CANCELLED, now),
+                    (false, true) => row.end(state::DEAD, now),
+                    (false, false) => record.state = state::WAITING,
+                }
+            } else if waits && record.expires_at.is_some_and(|at| at <= now) {
+                record.error = Some("expired before it could run".to_owned());
+                row.end(state::EXPIRED, now);
+            }
+        }
+        reaped
+    }
+
+    fn claim(&mut self, round: &Round<'_>, want: &Want, limit: usize) -> Vec<Claimed> {
+        if self.paused.contains(&want.queue) {
+            return Vec::new();
+        }
+        let mut ready: Vec<_> = self
+            .jobs
+            .values()
+            .map(|row| &row.record)
+            .filter(|record| {
+                record.state == state::WAITING
+                    && record.queue == want.queue
+                    && want.names.matches(&record.name)
+                    && record.expires_at.is_none_or(|at| at > round.now)
+            })
+            .map(|record| (-record.priority, record.run_at, record.id.clone()))
+            .collect();
+        ready.sort();
+        ready.truncate(limit);
+        let mut claimed = Vec::new();
+        for (_, _, id) in ready {
+            let Some(row) = self.jobs.get_mut(&id) else { continue };
+            row.lease_until = round.lease_until;
+            let record = &mut row.record;
+            record.state = state::RUNNING;
+            record.attempts += 1;
+            record.worker = Some(round.worker.to_owned());
+            record.started_at = Some(round.now);
+            record.progress = None;
+            record.progress_note = None;
+            claimed.push(Claimed {
+                id: record.id.clone(),
+                name: record.name.clone(),
+                queue: record.queue.clone(),
+                args: record.args.clone(),
+                attempts: record.attempts,
+                max_attempts: record.max_attempts,
+                priority: record.priority,
+                run_at: record.run_at,
+                created_at: record.created_at,
+                unique_key: record.unique_key.clone(),
+                meta: record.meta.clone(),
+            });
+        }
+        claimed
+    }
+}
+
+impl Store for MemoryStore {
+    fn dialect(&self) -> Dialect {
+        Dialect::Memory
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn parallel(&self) -> usize {
+        64
+    }
+
+    fn migrate(&self) -> Result<(), JobsError> {
+        Ok(())
+    }
+
+    fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError> {
+        let mut table = self.table();
+        Ok(rows.iter().map(|row| table.insert(row)).collect())
+    }
+
+    fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError> {
+        let mut table = self.table();
+        let mut done = RoundDone::default();
+        for progress in round.progress {
+            if let Some(row) =
+                table.jobs.get_mut(&progress.id).filter(|row| row.is_held_by(round.worker, progress.attempts))
+            {
+                row.record.progress = Some(progress.fraction);
+                row.record.progress_note = Some(progress.note.clone());
+            }
+        }
+        for finish in round.finish {
+            done.refused += usize::from(!table.finish(round.worker, finish, round.now));
+        }
+        if let Some(held) = round.renew {
+            let mut leases = Vec::new();
+            for row in table.jobs.values_mut() {
+                if row.record.state == state::RUNNING && row.record.worker.as_deref() == Some(round.worker) {
+                    if held.contains(&row.record.id) {
+                        row.lease_until = round.lease_until;
+                    }
+                    leases.push(Lease {
+                        id: row.record.id.clone(),
+                        attempts: row.record.attempts,
+                        cancel_requested: row.record.cancel_requested,
+                    });
+                }
+            }
+            done.leases = Some(leases);
+        }
+        if round.reap {
+            done.reaped = table.reap(round.now);
+        }
+        if round.promote {
+            for row in table.jobs.values_mut() {
+                if row.record.state == state::SCHEDULED {
+                    if row.record.run_at <= round.now {
+                        row.record.state = state::WAITING;
+                    } else {
+                        let due = row.record.run_at;
+                        done.next_due = Some(done.next_due.map_or(due, |next| next.min(due)));
+                    }
+                }
+            }
+        }
+        let mut taken = vec![0; round.wants.iter().map(|want| want.lane + 1).max().unwrap_or(0)];
+        for want in round.wants {
+            let room = want.limit.saturating_sub(taken[want.lane]);
+            let limit = room.min(round.limit.saturating_sub(done.claimed.len()));
+            let claimed = table.claim(round, want, limit);
+            taken[want.lane] += claimed.len();
+            done.claimed.extend(claimed);
+        }
+        Ok(done)
+    }
+
+    fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError> {
+        let mut table = self.table();
+        let Some(job) = job else {
+            table.ticks.entry(schedule.to_owned()).or_insert(tick);
+            return Ok(None);
+        };
+        let won = table.ticks.get(schedule).is_some_and(|last| *last < tick);
+        if won {
+            table.ticks.insert(schedule.to_owned(), tick);
+            table.insert(job);
+        }
+        Ok(Some(won))
+    }
+
+    fn last_tick(&self, schedule: &str) -> Result<Option<i64>, JobsError> {
+        Ok(self.table().ticks.get(schedule).copied())
+    }
+
+    fn record(&self, id: &str) -> Result<Option<Record>, JobsError> {
+        Ok(self.table().jobs.get(id).map(|row| row.record.clone()))
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError> {
+        let table = self.table();
+        let mut found: Vec<Record> = table
+            .jobs
+            .values()
+            .rev()
+            .map(|row| &row.record)
+            .filter(|record| filter.state.is_none_or(|state| state.code() == record.state))
+            .filter(|record| filter.name.as_ref().is_none_or(|name| *name == record.name))
+            .filter(|record| filter.queue.as_ref().is_none_or(|queue| *queue == record.queue))
+            .cloned()
+            .collect();
+        if filter.order == Order::LastFinishedFirst {
+            found.sort_by_key(|record| std::cmp::Reverse(record.finished_at)); // stable: newest first among equals
+        }
+        Ok(found.into_iter().skip(filter.offset as usize).take(filter.limit as usize).collect())
+    }
+
+    fn counts(&self) -> Result<Vec<Count>, JobsError> {
+        let mut counts: BTreeMap<(String, i32), i64> = BTreeMap::new();
+        for row in self.table().jobs.values() {
+            *counts.entry((row.record.queue.clone(), row.record.state)).or_default() += 1;
+        }
+        Ok(counts.into_iter().map(|((queue, state), n)| Count { queue, state, n }).collect())
+    }
+
+    fn cancel(&self, id: &str, now: i64) -> Result<CancelFound, JobsError> {
+        let mut table = self.table();
+        let Some(row) = table.jobs.get_mut(id) else { return Ok(CancelFound::Missing) };
+        Ok(match row.record.state {
+            state::WAITING | state::SCHEDULED => {
+                row.record.error = Some("cancelled before it started".to_owned());
+                row.end(state::CANCELLED, now);
+                CancelFound::AtOnce
+            }
+            state::RUNNING => {
+                row.record.cancel_requested = 1;
+                CancelFound::Running
+            }
+            _ => CancelFound::TooLate,
+        })
+    }
+
+    fn requeue(&self, id: &str, now: i64) -> Result<bool, JobsError> {
+        let mut table = self.table();
+        let ended =
+            |row: &&mut Row| matches!(row.record.state, state::DEAD | state::CANCELLED | state::EXPIRED);
+        let Some(row) = table.jobs.get_mut(id).filter(ended) else { return Ok(false) };
+        let record = &mut row.record;
+        record.state = state::WAITING;
+        record.attempts = 0;
+        record.run_at = now;
+        record.finished_at = None;
+        record.expires_at = None;
+        record.result = None;
+        record.cancel_requested = 0;
+        record.progress = None;
+        record.progress_note = None;
+        Ok(true)
+    }
+
+    fn purge(&self, of: i32, before: i64, limit: usize) -> Result<usize, JobsError> {
+        let mut table = self.table();
+        let mut old: Vec<_> = table
+            .jobs
+            .values()
+            .filter(|row| row.record.state == of)
+            .filter_map(|row| Some((row.record.finished_at?, row.record.id.clone())))
+            .filter(|(finished, _)| *finished < before)
+            .collect();
+        old.sort();
+        old.truncate(limit);
+        for (_, id) in &old {
+            table.jobs.remove(id);
+        }
+        Ok(old.len())
+    }
+
+    fn pause(&self, queue: &str, paused: bool) -> Result<(), JobsError> {
+        let mut table = self.table();
+        if paused {
+            table.paused.insert(queue.to_owned());
+        } else {
+            table.paused.remove(queue);
+        }
+        Ok(())
+    }
+
+    fn paused(&self) -> Result<Vec<String>, JobsError> {
+        Ok(self.table().paused.iter().cloned().collect())
+    }
+
+    fn seen(&self, _: &WorkerRow<'_>) -> Result<(), JobsError> {
+        Ok(())
+    }
+
+    fn gone(&self, _: &str) -> Result<(), JobsError> {
+        Ok(())
+    }
+
+    fn server_time(&self) -> Result<Option<i64>, JobsError> {
+        Ok(None)
+    }
+
+    fn listen(&self, _: &mut dyn FnMut(bool) -> bool) -> Result<(), JobsError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Where jobs are kept: the SQL for three databases and the memory of this process, behind one blocking trait.
+pub(crate) mod conn;
+pub(crate) mod diesel;
+pub(crate) mod memory;
+pub(crate) mod row;
+pub(crate) mod sql;
+
+use std::any::Any;
+
+use self::row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Progress, Record, Want};
+use crate::{JobsError, list::Filter};
+
+/// The databases, and none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum Dialect {
+    Sqlite,
+    Postgres,
+    Mysql,
+    Memory,
+}
+
+impl Dialect {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+            Self::Mysql => "MySQL",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// One exchange of a worker with the table. All of it happens in one transaction, or not at all.
+#[derive(Debug, Default)]
+pub(crate) struct Round<'a> {
+    pub worker: &'a str,
+    pub now: i64,
+    pub lease_until: i64,
+    pub finish: &'a [Finish],
+    pub progress: &'a [Progress],
+    /// The ids that the worker holds, when their leases are to be renewed.
+    pub renew: Option<&'a [String]>,
+    /// Take back what other workers have lost, and sort out what may not run any more.
+    pub reap: bool,
+    /// Move jobs whose time has come to the waiting ones.
+    pub promote: bool,
+    pub wants: &'a [Want],
+    /// At most so many for all wants together.
+    pub limit: usize,
+}
+
+/// What a [`Round`] brought.
+#[derive(Debug, Default)]
+pub(crate) struct RoundDone {
+    pub claimed: Vec<Claimed>,
+    /// How many of the finishes were refused, because the job was no longer this worker's.
+    pub refused: usize,
+    /// What the table says this worker holds, when leases were renewed.
+    pub leases: Option<Vec<Lease>>,
+    /// How many jobs of dead workers were taken back.
+    pub reaped: usize,
+    /// When the next scheduled job is due, when asked to promote.
+    pub next_due: Option<i64>,
+}
+
+/// What [`Store::cancel`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CancelFound {
+    AtOnce,
+    Running,
+    TooLate,
+    Missing,
+}
+
+/// A worker as the table knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerRow<'a> {
+    pub name: &'a str,
+    pub queues: &'a str,
+    pub release: &'a str,
+    pub started_at: i64,
+    pub seen_at: i64,
+}
+
+/// A place for jobs. Every call blocks.
+pub(crate) trait Store: Send + Sync + 'static {
+    fn dialect(&self) -> Dialect;
+    fn as_any(&self) -> &dyn Any;
+    /// How many calls can run at the same time.
+    fn parallel(&self) -> usize;
+    fn migrate(&self) -> Result<(), JobsError>;
+
+    fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError>;
+    fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError>;
+    /// Enqueues one tick of a schedule, unless some process has done that. `None`: the schedule is seen for the first time.
+    fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError>;
+    /// The last tick of a schedule that was enqueued.
+    fn last_tick(&self, schedule: &str) -> Result<Option<i64>, JobsError>;
+
+    fn record(&self, id: &str) -> Result<Option<Record>, JobsError>;
+    fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError>;
+    fn counts(&self) -> Result<Vec<Count>, JobsError>;
+    fn cancel(&self, id: &str, now: i64) -> Result<CancelFound, JobsError>;
+    fn requeue(&self, id: &str, now: i64) -> Result<bool, JobsError>;
+    fn purge(&self, state: i32, before: i64, limit: usize) -> Result<usize, JobsError>;
+    fn pause(&self, queue: &str, paused: bool) -> Result<(), JobsError>;
+    fn paused(&self) -> Result<Vec<String>, JobsError>;
+    fn seen(&self, worker: &WorkerRow<'_>) -> Result<(), JobsError>;
+    fn gone(&self, worker: &str) -> Result<(), JobsError>;
+
+    /// The server's clock in milliseconds since 1970, where it may differ from ours.
+    fn server_time(&self) -> Result<Option<i64>, JobsError>;
+    /// Calls `wake` when another process enqueues, until it returns false. Blocks; returns at once where nothing tells.
+    fn listen(&self, wake: &mut dyn FnMut(bool) -> bool) -> Result<(), JobsError>;
+}

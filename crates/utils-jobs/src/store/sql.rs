@@ -1,0 +1,508 @@
+//! The SQL, once for three databases. States are written as numbers so that partial indexes apply.
+use std::collections::BTreeMap;
+
+use diesel::QueryResult;
+
+use super::{
+    CancelFound, Dialect, Round, RoundDone, WorkerRow,
+    conn::{JobConn, Statement, Value},
+    row::{
+        CLAIMED, Claimed, Count, Finish, Inserted, Lease, Names, NewRow, Progress, RECORD, Record, Want,
+        state,
+    },
+};
+use crate::list::{Filter, Order};
+
+/// How many rows go into one statement; every database takes 15 times as many binds.
+const CHUNK: usize = 500;
+/// How many scheduled jobs are moved in one round.
+const PROMOTED: i64 = 1_000;
+
+/// Puts jobs into the table, in the transaction that the connection is in.
+pub(crate) fn insert<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<Vec<Inserted>> {
+    let mut inserted = Vec::with_capacity(rows.len());
+    for chunk in rows.chunks(CHUNK) {
+        insert_chunk(conn, chunk)?;
+        for row in chunk {
+            inserted.push(match &row.unique_key {
+                None => Inserted { id: row.id.clone(), is_new: true },
+                Some(key) => holder_of(conn, row, key)?,
+            });
+        }
+    }
+    if C::DIALECT == Dialect::Postgres && !rows.is_empty() {
+        // Delivered at commit, dropped at rollback.
+        conn.texts(Statement::new(format!("SELECT CAST(pg_notify('{CHANNEL}', '') AS TEXT) AS t")))?;
+    }
+    Ok(inserted)
+}
+
+/// The channel on which PostgreSQL announces new jobs.
+pub(crate) const CHANNEL: &str = "utils_jobs";
+
+fn insert_chunk<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<usize> {
+    let mut statement = Statement::new(
+        "INSERT INTO utils_jobs (id, name, queue, args, state, priority, attempts, max_attempts, run_at, created_at, \
+         expires_at, unique_key, keep_key, meta) VALUES ",
+    );
+    for (position, row) in rows.iter().enumerate() {
+        if position > 0 {
+            statement.push(", ");
+        }
+        statement.push_with(
+            "(?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                Value::Text(&row.id),
+                Value::Text(&row.name),
+                Value::Text(&row.queue),
+                Value::Bytes(&row.args),
+                Value::Int(row.state()),
+                Value::Int(row.priority),
+                Value::Int(row.max_attempts),
+                Value::Big(row.run_at),
+                Value::Big(row.created_at),
+                Value::OptBig(row.expires_at),
+                Value::OptText(row.unique_key.as_deref()),
+                Value::Int(row.keep_key.into()),
+                Value::Text(&row.meta),
+            ],
+        );
+    }
+    if rows.iter().any(|row| row.unique_key.is_some()) {
+        statement.push(match C::DIALECT {
+            Dialect::Mysql => " ON DUPLICATE KEY UPDATE id = id",
+            _ => " ON CONFLICT (name, unique_key) DO NOTHING",
+        });
+    }
+    conn.execute(statement)
+}
+
+/// Who has the unique key: the row just inserted, or the one that kept it out.
+fn holder_of<C: JobConn>(conn: &mut C, row: &NewRow, key: &str) -> QueryResult<Inserted> {
+    // Two tries: the holder may finish, and free its key, between our insert and our look.
+    for _ in 0..2 {
+        let mut look = Statement::new("SELECT id AS t FROM utils_jobs WHERE name = ? AND unique_key = ?")
+            .bind(&row.name)
+            .bind(key);
+        if C::DIALECT == Dialect::Mysql {
+            look.push(" LOCK IN SHARE MODE"); // the newest row, not this transaction's snapshot
+        }
+        if let Some(holder) = conn.texts(look)?.pop() {
+            let is_new = holder.t == row.id;
+            return Ok(Inserted { id: holder.t, is_new });
+        }
+        insert_chunk(conn, std::slice::from_ref(row))?;
+    }
+    Ok(Inserted { id: row.id.clone(), is_new: true })
+}
+
+/// One round of a worker; the caller opens the transaction.
+pub(crate) fn round<C: JobConn>(conn: &mut C, round: &Round<'_>) -> QueryResult<RoundDone> {
+    let mut done = RoundDone::default();
+    for progress in round.progress {
+        save_progress(conn, round.worker, progress)?;
+    }
+    let finished = finish(conn, round.worker, round.finish, round.now)?;
+    done.refused = round.finish.len().saturating_sub(finished);
+    if let Some(held) = round.renew {
+        done.leases = Some(renew(conn, round.worker, held, round.lease_until)?);
+    }
+    if round.reap {
+        done.reaped = reap(conn, round.now)?;
+        expire(conn, round.now)?;
+    }
+    if round.promote {
+        promote(conn, round.now)?;
+        done.next_due =
+            conn.number(Statement::new("SELECT MIN(run_at) AS n FROM utils_jobs WHERE state = 5"))?;
+    }
+    let mut taken = vec![0; round.wants.iter().map(|want| want.lane + 1).max().unwrap_or(0)];
+    for want in round.wants {
+        let room = want.limit.saturating_sub(taken.get(want.lane).copied().unwrap_or(0));
+        let limit = room.min(round.limit.saturating_sub(done.claimed.len()));
+        if limit > 0 {
+            let claimed = claim(conn, round, want, limit)?;
+            taken[want.lane] += claimed.len();
+            done.claimed.extend(claimed);
+        }
+    }
+    Ok(done)
+}
+
+fn claim<C: JobConn>(
+    conn: &mut C,
+    round: &Round<'_>,
+    want: &Want,
+    limit: usize,
+) -> QueryResult<Vec<Claimed>> {
+    let mut pick =
+        Statement::new("SELECT id AS t FROM utils_jobs WHERE state = 0 AND queue = ?").bind(&want.queue);
+    if let Names::Only(names) | Names::AllBut(names) = &want.names {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let not = if matches!(want.names, Names::AllBut(_)) { " NOT" } else { "" };
+        pick.push_with(&format!(" AND name{not} IN ({})", marks(names.len())), names.iter().map(Value::from));
+    }
+    pick.push_with(
+        " AND (expires_at IS NULL OR expires_at > ?) \
+         AND NOT EXISTS (SELECT 1 FROM utils_jobs_queues q WHERE q.queue = ? AND q.paused = 1) \
+         ORDER BY priority DESC, run_at, id LIMIT ?",
+        [
+            Value::Big(round.now),
+            Value::Text(&want.queue),
+            Value::Big(i64::try_from(limit).unwrap_or(i64::MAX)),
+        ],
+    );
+    const TAKE: &str = "UPDATE utils_jobs SET state = 1, attempts = attempts + 1, worker = ?, lease_until = ?, started_at = ?, \
+                        progress = NULL, progress_note = NULL WHERE id IN (";
+    let take = || Statement::new(TAKE).bind(round.worker).bind(round.lease_until).bind(round.now);
+    let mut claimed = match C::DIALECT {
+        Dialect::Mysql => {
+            pick.push(" FOR UPDATE SKIP LOCKED");
+            let ids: Vec<String> = conn.texts(pick)?.into_iter().map(|row| row.t).collect();
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut update = take();
+            update.push_with(&format!("{})", marks(ids.len())), ids.iter().map(Value::from));
+            conn.execute(update)?;
+            let mut rows = Statement::new(format!("SELECT {CLAIMED} FROM utils_jobs WHERE id IN ("));
+            rows.push_with(&format!("{})", marks(ids.len())), ids.iter().map(Value::from));
+            conn.claimed(rows)?
+        }
+        dialect => {
+            if dialect == Dialect::Postgres {
+                pick.push(" FOR UPDATE SKIP LOCKED");
+            }
+            let mut update = take();
+            update.append(pick);
+            update.push(&format!(") RETURNING {CLAIMED}"));
+            conn.claimed(update)?
+        }
+    };
+    claimed.sort_by(|a, b| (-a.priority, a.run_at, &a.id).cmp(&(-b.priority, b.run_at, &b.id)));
+    Ok(claimed)
+}
+
+/// Ends attempts. Fenced: only the attempt that holds the job may end it. Gives back how many did.
+pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now: i64) -> QueryResult<usize> {
+    // Equal ends go into one statement: jobs without a result, mostly.
+    type End<'a> = (i32, Option<i64>, Option<&'a str>, Option<&'a str>, bool);
+    let mut groups: BTreeMap<End<'_>, Vec<&Finish>> = BTreeMap::new();
+    for each in all {
+        let end = (each.state, each.run_at, each.result.as_deref(), each.error.as_deref(), each.uncount);
+        groups.entry(end).or_default().push(each);
+    }
+    let mut finished = 0;
+    for ((to, run_at, result, error, uncount), group) in groups {
+        for chunk in group.chunks(CHUNK) {
+            let mut update = Statement::new("UPDATE utils_jobs SET ");
+            if state::is_final(to) {
+                update.push_with(
+                    "state = CASE WHEN cancel_requested = 1 AND ? = 3 THEN 4 ELSE ? END, finished_at = ?, \
+                     unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
+                    [Value::Int(to), Value::Int(to), Value::Big(now)],
+                );
+                if to == state::DONE {
+                    update.push(", progress = CASE WHEN progress IS NULL THEN NULL ELSE 1 END");
+                }
+            } else {
+                // A cancelled job is not tried again.
+                update.push_with(
+                    "state = CASE WHEN cancel_requested = 1 THEN 4 ELSE ? END, \
+                     finished_at = CASE WHEN cancel_requested = 1 THEN ? ELSE NULL END, \
+                     unique_key = CASE WHEN cancel_requested = 1 AND keep_key = 0 THEN NULL ELSE unique_key END",
+                    [Value::Int(to), Value::Big(now)],
+                );
+            }
+            if let Some(run_at) = run_at {
+                update.push_with(", run_at = ?", [Value::Big(run_at)]);
+            }
+            if uncount {
+                update.push(", attempts = attempts - 1");
+            } else {
+                update.push_with(", result = ?, error = ?", [Value::OptText(result), Value::OptText(error)]);
+            }
+            update.push_with(
+                ", worker = NULL, lease_until = NULL WHERE worker = ? AND state = 1 AND ",
+                [Value::Text(worker)],
+            );
+            let (open, pair) = match C::DIALECT {
+                Dialect::Sqlite => ("(id, attempts) IN (VALUES ", "(?, ?)"),
+                _ => ("(id, attempts) IN (", "(?, ?)"),
+            };
+            update.push(open);
+            for (position, each) in chunk.iter().enumerate() {
+                update.push(if position > 0 { ", " } else { "" });
+                update.push_with(pair, [Value::Text(&each.id), Value::Int(each.attempts)]);
+            }
+            update.push(")");
+            finished += conn.execute(update)?;
+        }
+    }
+    Ok(finished)
+}
+
+fn save_progress<C: JobConn>(conn: &mut C, worker: &str, progress: &Progress) -> QueryResult<usize> {
+    let mut update = Statement::new("UPDATE utils_jobs SET ");
+    update.push_with(
+        "progress = ?, progress_note = ? WHERE id = ? AND worker = ? AND attempts = ? AND state = 1",
+        [
+            Value::Double(progress.fraction),
+            Value::Text(&progress.note),
+            Value::Text(&progress.id),
+            Value::Text(worker),
+            Value::Int(progress.attempts),
+        ],
+    );
+    conn.execute(update)
+}
+
+/// Renews the leases of the jobs held, and only those: a claim whose commit was not confirmed must run out.
+fn renew<C: JobConn>(conn: &mut C, worker: &str, held: &[String], until: i64) -> QueryResult<Vec<Lease>> {
+    for chunk in held.chunks(CHUNK) {
+        let mut update = Statement::new(
+            "UPDATE utils_jobs SET lease_until = ? WHERE worker = ? AND state = 1 AND id IN (",
+        )
+        .bind(until)
+        .bind(worker);
+        update.push_with(&format!("{})", marks(chunk.len())), chunk.iter().map(Value::from));
+        conn.execute(update)?;
+    }
+    conn.leases(
+        Statement::new(
+            "SELECT id, attempts, cancel_requested FROM utils_jobs WHERE worker = ? AND state = 1",
+        )
+        .bind(worker),
+    )
+}
+
+/// Takes back the jobs of workers that died or stalled. Out of attempts: dead, so that a job that kills its worker ends.
+fn reap<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
+    let mut update = Statement::new(
+        "UPDATE utils_jobs SET \
+         state = CASE WHEN cancel_requested = 1 THEN 4 WHEN attempts >= max_attempts THEN 3 ELSE 0 END, \
+         error = 'the worker died or stalled: its lease ran out', \
+         finished_at = CASE WHEN cancel_requested = 1 OR attempts >= max_attempts THEN ? ELSE NULL END, \
+         unique_key = CASE WHEN (cancel_requested = 1 OR attempts >= max_attempts) AND keep_key = 0 THEN NULL \
+         ELSE unique_key END, worker = NULL, lease_until = NULL WHERE ",
+    )
+    .bind(now);
+    match C::DIALECT {
+        Dialect::Postgres => update.push_with(
+            "id IN (SELECT id FROM utils_jobs WHERE state = 1 AND lease_until < ? ORDER BY id FOR UPDATE SKIP LOCKED)",
+            [Value::Big(now)],
+        ),
+        _ => update.push_with("state = 1 AND lease_until < ?", [Value::Big(now)]),
+    }
+    conn.execute(update)
+}
+
+/// Jobs that may not run any more.
+fn expire<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
+    let mut update = Statement::new(
+        "UPDATE utils_jobs SET state = 6, finished_at = ?, error = 'expired before it could run', \
+         unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END WHERE ",
+    )
+    .bind(now);
+    match C::DIALECT {
+        Dialect::Postgres => update.push_with(
+            "id IN (SELECT id FROM utils_jobs WHERE state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ? \
+             ORDER BY id FOR UPDATE SKIP LOCKED)",
+            [Value::Big(now)],
+        ),
+        _ => update
+            .push_with("state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ?", [Value::Big(now)]),
+    }
+    conn.execute(update)
+}
+
+fn promote<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
+    let sql = match C::DIALECT {
+        Dialect::Mysql => {
+            "UPDATE utils_jobs SET state = 0 WHERE state = 5 AND run_at <= ? ORDER BY run_at, id LIMIT ?"
+        }
+        Dialect::Postgres => {
+            "UPDATE utils_jobs SET state = 0 WHERE id IN (SELECT id FROM utils_jobs WHERE state = 5 AND run_at <= ? \
+             ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED)"
+        }
+        Dialect::Sqlite | Dialect::Memory => {
+            "UPDATE utils_jobs SET state = 0 WHERE id IN (SELECT id FROM utils_jobs WHERE state = 5 AND run_at <= ? \
+             ORDER BY run_at LIMIT ?)"
+        }
+    };
+    conn.execute(Statement::new(sql).bind(now).bind(PROMOTED))
+}
+
+/// Enqueues one tick of a schedule, once however many processes try; the caller opens the transaction.
+pub(crate) fn tick<C: JobConn>(
+    conn: &mut C,
+    schedule: &str,
+    tick: i64,
+    job: Option<&NewRow>,
+) -> QueryResult<Option<bool>> {
+    let ignore = match C::DIALECT {
+        Dialect::Mysql => "ON DUPLICATE KEY UPDATE name = name",
+        _ => "ON CONFLICT (name) DO NOTHING",
+    };
+    let Some(job) = job else {
+        let first = format!("INSERT INTO utils_jobs_schedules (name, last_tick) VALUES (?, ?) {ignore}");
+        conn.execute(Statement::new(first).bind(schedule).bind(tick))?;
+        return Ok(None);
+    };
+    let update =
+        Statement::new("UPDATE utils_jobs_schedules SET last_tick = ? WHERE name = ? AND last_tick < ?");
+    let won = conn.execute(update.bind(tick).bind(schedule).bind(tick))? == 1;
+    if won {
+        insert(conn, std::slice::from_ref(job))?;
+    }
+    Ok(Some(won))
+}
+
+pub(crate) fn last_tick<C: JobConn>(conn: &mut C, schedule: &str) -> QueryResult<Option<i64>> {
+    conn.number(
+        Statement::new("SELECT last_tick AS n FROM utils_jobs_schedules WHERE name = ?").bind(schedule),
+    )
+}
+
+pub(crate) fn record<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<Option<Record>> {
+    Ok(conn.records(Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE id = ?")).bind(id))?.pop())
+}
+
+pub(crate) fn list<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult<Vec<Record>> {
+    let mut statement = Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE 1 = 1"));
+    if let Some(wanted) = filter.state {
+        statement.push(&format!(" AND state = {}", wanted.code()));
+        if wanted.is_final() {
+            statement.push(" AND finished_at IS NOT NULL");
+        }
+    }
+    if let Some(name) = &filter.name {
+        statement.push_with(" AND name = ?", [Value::Text(name)]);
+    }
+    if let Some(queue) = &filter.queue {
+        statement.push_with(" AND queue = ?", [Value::Text(queue)]);
+    }
+    statement.push(match filter.order {
+        Order::NewestFirst => " ORDER BY id DESC",
+        Order::LastFinishedFirst => " ORDER BY finished_at DESC, id DESC",
+    });
+    statement
+        .push_with(" LIMIT ? OFFSET ?", [Value::Big(filter.limit.into()), Value::Big(filter.offset.into())]);
+    conn.records(statement)
+}
+
+pub(crate) fn counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
+    conn.counts(Statement::new("SELECT queue, state, COUNT(*) AS n FROM utils_jobs GROUP BY queue, state"))
+}
+
+/// Ends a job that has not started; asks for the end of one that runs. The caller opens the transaction.
+pub(crate) fn cancel<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<CancelFound> {
+    let at_once = Statement::new(
+        "UPDATE utils_jobs SET state = 4, finished_at = ?, error = 'cancelled before it started', \
+         unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END WHERE id = ? AND state IN (0, 5)",
+    );
+    if conn.execute(at_once.bind(now).bind(id))? == 1 {
+        return Ok(CancelFound::AtOnce);
+    }
+    conn.execute(
+        Statement::new("UPDATE utils_jobs SET cancel_requested = 1 WHERE id = ? AND state = 1").bind(id),
+    )?;
+    let mut look = Statement::new("SELECT CAST(state AS SIGNED) AS n FROM utils_jobs WHERE id = ?").bind(id);
+    if C::DIALECT != Dialect::Mysql {
+        look = Statement::new("SELECT CAST(state AS BIGINT) AS n FROM utils_jobs WHERE id = ?").bind(id);
+    }
+    Ok(match conn.number(look)? {
+        None => CancelFound::Missing,
+        Some(now) if now == i64::from(state::RUNNING) => CancelFound::Running,
+        Some(_) => CancelFound::TooLate,
+    })
+}
+
+/// Gives a dead, cancelled or expired job a new start.
+pub(crate) fn requeue<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<bool> {
+    let again = Statement::new(
+        "UPDATE utils_jobs SET state = 0, attempts = 0, run_at = ?, finished_at = NULL, expires_at = NULL, result = NULL, \
+         cancel_requested = 0, progress = NULL, progress_note = NULL WHERE id = ? AND state IN (3, 4, 6)",
+    );
+    let requeued = conn.execute(again.bind(now).bind(id))? == 1;
+    if requeued && C::DIALECT == Dialect::Postgres {
+        conn.texts(Statement::new(format!("SELECT CAST(pg_notify('{CHANNEL}', '') AS TEXT) AS t")))?;
+    }
+    Ok(requeued)
+}
+
+/// Deletes finished jobs, the oldest first.
+pub(crate) fn purge<C: JobConn>(conn: &mut C, of: i32, before: i64, limit: usize) -> QueryResult<usize> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let old =
+        format!("state = {of} AND finished_at IS NOT NULL AND finished_at < ? ORDER BY finished_at LIMIT ?");
+    let sql = match C::DIALECT {
+        Dialect::Mysql => format!("DELETE FROM utils_jobs WHERE {old}"),
+        Dialect::Postgres => format!(
+            "DELETE FROM utils_jobs WHERE id IN (SELECT id FROM utils_jobs WHERE {old} FOR UPDATE SKIP LOCKED)"
+        ),
+        Dialect::Sqlite | Dialect::Memory => {
+            format!("DELETE FROM utils_jobs WHERE id IN (SELECT id FROM utils_jobs WHERE {old})")
+        }
+    };
+    conn.execute(Statement::new(sql).bind(before).bind(limit))
+}
+
+pub(crate) fn pause<C: JobConn>(conn: &mut C, queue: &str, paused: bool) -> QueryResult<usize> {
+    let update = match C::DIALECT {
+        Dialect::Mysql => "ON DUPLICATE KEY UPDATE paused = VALUES(paused)",
+        _ => "ON CONFLICT (queue) DO UPDATE SET paused = excluded.paused",
+    };
+    let sql = format!("INSERT INTO utils_jobs_queues (queue, paused) VALUES (?, ?) {update}");
+    conn.execute(Statement::new(sql).bind(queue).bind(i32::from(paused)))
+}
+
+pub(crate) fn paused<C: JobConn>(conn: &mut C) -> QueryResult<Vec<String>> {
+    let rows = conn
+        .texts(Statement::new("SELECT queue AS t FROM utils_jobs_queues WHERE paused = 1 ORDER BY queue"))?;
+    Ok(rows.into_iter().map(|row| row.t).collect())
+}
+
+pub(crate) fn seen<C: JobConn>(conn: &mut C, worker: &WorkerRow<'_>) -> QueryResult<usize> {
+    let update = match C::DIALECT {
+        Dialect::Mysql => "ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at)",
+        _ => "ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at",
+    };
+    let sql = format!(
+        "INSERT INTO utils_jobs_workers (name, queues, release_name, started_at, seen_at) VALUES (?, ?, ?, ?, ?) {update}"
+    );
+    conn.execute(
+        Statement::new(sql)
+            .bind(worker.name)
+            .bind(worker.queues)
+            .bind(worker.release)
+            .bind(worker.started_at)
+            .bind(worker.seen_at),
+    )
+}
+
+/// Forgets a worker, and those that have not been seen for a day before it.
+pub(crate) fn gone<C: JobConn>(conn: &mut C, worker: &str) -> QueryResult<usize> {
+    conn.execute(Statement::new("DELETE FROM utils_jobs_workers WHERE name = ?").bind(worker))
+}
+
+pub(crate) fn server_time<C: JobConn>(conn: &mut C) -> QueryResult<Option<i64>> {
+    match C::DIALECT {
+        Dialect::Postgres => conn.number(Statement::new(
+            "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS n",
+        )),
+        Dialect::Mysql => {
+            conn.number(Statement::new("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS n"))
+        }
+        // the same machine's clock
+        Dialect::Sqlite | Dialect::Memory => Ok(None),
+    }
+}
+
+fn marks(count: usize) -> String {
+    let mut marks = "?, ".repeat(count);
+    marks.truncate(marks.len().saturating_sub(2));
+    marks
+}

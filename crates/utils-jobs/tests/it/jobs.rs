@@ -1,0 +1,3 @@
+//! Jobs on every database.
+#[cfg(feature = "sqlite")]
+mod end_to_end;
