@@ -7,6 +7,8 @@ fn names() -> Vec<(&'static str, &'static str)> {
     vec![
         #[cfg(feature = "jobs")]
         ("jobs", type_name::<webutils::jobs::PoolSettings>()),
+        #[cfg(feature = "pagination")]
+        ("pagination", type_name::<webutils::pagination::PageParams>()),
         #[cfg(feature = "release")]
         ("release", type_name::<webutils::release::Release>()),
         #[cfg(feature = "restful")]

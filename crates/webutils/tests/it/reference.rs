@@ -7,7 +7,11 @@ use webutils::restful::ErrorKind;
 
 /// Each crate with its table. `cargo xtask tidy` finds a crate that is missing here.
 fn tables() -> Vec<(&'static str, &'static [&'static ErrorKind])> {
-    vec![("utils-restful", webutils::restful::ERRORS), ("utils-token-auth", webutils::token_auth::ERRORS)]
+    vec![
+        ("utils-pagination", webutils::pagination::ERRORS),
+        ("utils-restful", webutils::restful::ERRORS),
+        ("utils-token-auth", webutils::token_auth::ERRORS),
+    ]
 }
 
 #[test]
