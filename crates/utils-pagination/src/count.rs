@@ -1,11 +1,17 @@
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 use diesel::{
-    QueryResult, RunQueryDsl,
-    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    QueryResult,
+    query_builder::{AstPass, QueryFragment},
+};
+use diesel::{
+    RunQueryDsl,
+    query_builder::{Query, QueryId},
     sql_types::BigInt,
 };
 
 /// `SELECT COUNT(*)` of any select. If `CAPPED`, it stops after `cap` rows.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")), expect(dead_code))]
 pub struct CountOf<Q, const CAPPED: bool> {
     pub(crate) query: Q,
     pub(crate) cap: i64,

@@ -1,4 +1,4 @@
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -61,8 +61,12 @@ struct Parts {
     /// A body in a form that another library chose; it is sent as it is.
     foreign: Option<Bytes>,
     headers: HeaderMap,
-    cause: Option<Box<dyn StdError + Send + Sync>>,
+    cause: Option<Cause>,
 }
+
+/// Also the type under which the cause lies in the extensions of the error's response, where an error
+/// reporter finds it without knowing this crate.
+type Cause = Arc<dyn StdError + Send + Sync>;
 
 impl ApiError {
     /// An error with a status and a message for the client.
@@ -113,9 +117,11 @@ impl ApiError {
     }
 
     /// Sets what lies behind the error; it is logged if the status is 500 or above, and never sent.
+    ///
+    /// Error reporters find it in the extensions of the response, as an `Arc<dyn Error + Send + Sync>`.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.cause = Some(cause.into());
+        self.0.cause = Some(Cause::from(cause.into()));
         self
     }
 
@@ -132,8 +138,10 @@ impl ApiError {
     #[must_use]
     pub fn from_response(error: impl Into<actix_web::Error>) -> Self {
         let error = error.into();
-        let detail = format!("{error:?}");
         let response = error.error_response();
+        let cause = response.extensions().get::<Cause>().cloned();
+        let cause =
+            cause.unwrap_or_else(|| Box::<dyn StdError + Send + Sync>::from(format!("{error:?}")).into());
         let status = response.status();
         let kind = response.extensions().get::<ErrorKind>().copied();
         let known = response.extensions().get::<ErrorBody>().cloned();
@@ -155,7 +163,7 @@ impl ApiError {
         if foreign.is_none() {
             headers.remove(header::CONTENT_TYPE);
         }
-        Self(Box::new(Parts { status, kind, body, foreign, headers, cause: Some(detail.into()) }))
+        Self(Box::new(Parts { status, kind, body, foreign, headers, cause: Some(cause) }))
     }
 
     /// The status of the answer.
@@ -188,7 +196,7 @@ impl ApiError {
 impl<E: StdError + Send + Sync + 'static> From<E> for ApiError {
     fn from(cause: E) -> Self {
         let mut error = Self::bare(known::kind_of(&cause));
-        error.0.cause = Some(Box::new(cause));
+        error.0.cause = Some(Arc::new(cause));
         error
     }
 }
@@ -228,6 +236,9 @@ impl ResponseError for ApiError {
         };
         if let Some(kind) = self.0.kind {
             response.extensions_mut().insert(kind);
+        }
+        if let Some(cause) = &self.0.cause {
+            response.extensions_mut().insert(Arc::clone(cause));
         }
         for (name, value) in &self.0.headers {
             response.headers_mut().append(name.clone(), value.clone());

@@ -36,7 +36,8 @@ use crate::{
 /// ```
 ///
 /// What it does, from the outside in:
-/// - every answer gets an `x-request-id` header, and handlers can have it as [`RequestId`];
+/// - every answer gets an `x-request-id` header, and so does the request; handlers can have it as
+///   [`RequestId`];
 /// - an error answer without a body, or with a text body, becomes `{"_errors": ["…"]}`: unknown paths, wrong
 ///   methods, what extractors refuse, errors of other middleware, panics. Its status and headers (`Allow`,
 ///   `WWW-Authenticate`, `Retry-After`, cookies) stay. JSON, HTML and streams that a handler made itself are
@@ -136,7 +137,7 @@ where
         self.service.poll_ready(context)
     }
 
-    fn call(&self, req: ServiceRequest) -> Self::Future {
+    fn call(&self, mut req: ServiceRequest) -> Self::Future {
         // No clone of the request may live while it is routed: actix takes its parts mutably. So this keeps
         // the parts that an answer needs, all of them cheap to clone.
         let exchange = Exchange {
@@ -146,6 +147,10 @@ where
             uri: req.uri().clone(),
         };
         req.extensions_mut().insert(exchange.id.clone());
+        // into the request too, where access logs and error reporters look for it
+        if let Some(value) = exchange.id.header_value() {
+            req.headers_mut().insert(request_id::HEADER, value);
+        }
         let catch_panics = self.settings.catch_panics;
         let service = Rc::clone(&self.service);
         // Inside the future, because routing and a handler's first steps run in `call` itself.

@@ -77,6 +77,18 @@ async fn the_headers_of_such_an_answer_are_kept() {
 }
 
 #[test]
+fn error_reporters_find_the_cause_in_the_response() {
+    type Cause = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+    let error = ApiError::from(std::io::Error::other("disk full"));
+    let wrapped = ApiError::from_response(ApiError::from(std::io::Error::other("disk full")));
+    for error in [error, wrapped] {
+        let response = error.error_response();
+        let cause = response.extensions().get::<Cause>().unwrap().to_string();
+        assert_eq!(cause, "disk full");
+    }
+}
+
+#[test]
 fn an_error_can_travel_between_threads() {
     fn check<T: Send>() {}
     check::<ApiError>();
