@@ -4,4 +4,5 @@
     reason = "a test fails by panicking; clippy.toml reaches only `#[test]` functions"
 )]
 mod jobs;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod sessions;

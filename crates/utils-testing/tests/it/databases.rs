@@ -71,7 +71,7 @@ fn every_test_starts_from_the_template<C: Sql>(make: impl Fn() -> TestDb<C> + Sy
 /// Only for databases of their own: the transactions of a shared one would wait for the same key.
 fn tests_run_side_by_side<C: Sql>(template: &Template<C>) {
     thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..4 {
             scope.spawn(|| every_test_starts_from_the_template(|| template.fresh()));
         }
     });
