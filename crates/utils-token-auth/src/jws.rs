@@ -75,7 +75,7 @@ impl Key {
     }
 
     /// A token with this payload.
-    pub(crate) fn seal(&self, payload: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) fn seal(&self, payload: &[u8]) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
         let mut token = String::with_capacity(self.headers[0].len() + payload.len() * 4 / 3 + 88);
         token.push_str(&self.headers[0]);
         URL_SAFE_NO_PAD.encode_append(payload, &mut token);
