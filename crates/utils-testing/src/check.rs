@@ -7,29 +7,29 @@ use std::{
 
 /// A check that runs when it is awaited, and panics at the line of that `.await`.
 #[must_use = "a check runs when it is awaited"]
-pub struct Check(Pin<Box<dyn Future<Output = Result<(), String>>>>);
+pub struct Check<'a, T = ()>(Pin<Box<dyn Future<Output = Result<T, String>> + 'a>>);
 
-impl Check {
-    pub(crate) fn new(work: impl Future<Output = Result<(), String>> + 'static) -> Self {
+impl<'a, T> Check<'a, T> {
+    pub(crate) fn new(work: impl Future<Output = Result<T, String>> + 'a) -> Self {
         Self(Box::pin(work))
     }
 }
 
-impl Future for Check {
-    type Output = ();
+impl<T> Future for Check<'_, T> {
+    type Output = T;
 
     // An async function cannot be `track_caller`, but the function that `.await` calls can.
     #[track_caller]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         match self.0.as_mut().poll(context) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Ok(seen)) => Poll::Ready(seen),
             Poll::Ready(Err(why)) => panic!("{why}"),
         }
     }
 }
 
-impl fmt::Debug for Check {
+impl<T> fmt::Debug for Check<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Check")
     }

@@ -166,7 +166,7 @@ impl Crud {
     }
 
     /// Runs the steps; panics at the `.await` when one of them fails.
-    pub fn run(self) -> Check {
+    pub fn run(self) -> Check<'static> {
         Check::new(
             async move { self.steps().await.map_err(|why| format!("crud of {}: {why}", self.endpoint)) },
         )

@@ -28,6 +28,10 @@
     any(feature = "sqlite", feature = "postgres", feature = "mysql"),
     doc = "- [`Template`] gives every test a database of its own, migrated once, on SQLite, PostgreSQL or MySQL."
 )]
+#![cfg_attr(
+    feature = "jobs",
+    doc = "- [`TestJobs`] shows what was enqueued and runs it here and now, at the time that the test sets."
+)]
 mod app;
 mod check;
 mod client;
@@ -41,11 +45,15 @@ mod privileges;
 mod reply;
 mod request;
 mod resource;
+#[cfg(feature = "jobs")]
+mod test_jobs;
 #[cfg(feature = "token-auth")]
 pub mod token_auth;
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use crate::db::{Template, TestConnection, TestDb};
+#[cfg(feature = "jobs")]
+pub use crate::test_jobs::{TestJobs, WaitingJob};
 pub use crate::{
     app::TestApp,
     check::Check,

@@ -143,7 +143,7 @@ impl Privileges {
     }
 
     /// Runs all cells; panics at the `.await` when one of them differs.
-    pub fn run(self) -> Check {
+    pub fn run(self) -> Check<'static> {
         Check::new(async move { self.cells().await })
     }
 

@@ -3,6 +3,8 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking; clippy.toml reaches only `#[test]` functions"
 )]
+#[cfg(feature = "jobs")]
+mod background;
 mod crud;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod databases;
