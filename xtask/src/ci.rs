@@ -76,7 +76,15 @@ fn clippy(workspace: &Workspace) -> Result<(), String> {
     let features = features::select(&workspace.packages, &left_out());
     run_command(
         cargo(&workspace.root)
-            .args(["clippy", "--quiet", "--workspace", "--all-targets", "--features", features.as_str()])
+            .args([
+                "clippy",
+                "--quiet",
+                "--keep-going",
+                "--workspace",
+                "--all-targets",
+                "--features",
+                features.as_str(),
+            ])
             .args(["--", "--deny", "warnings"]),
     )
 }
@@ -85,7 +93,15 @@ fn rustdoc(workspace: &Workspace) -> Result<(), String> {
     let features = features::select(&workspace.packages, &left_out());
     run_command(
         cargo(&workspace.root)
-            .args(["doc", "--quiet", "--workspace", "--no-deps", "--features", features.as_str()])
+            .args([
+                "doc",
+                "--quiet",
+                "--keep-going",
+                "--workspace",
+                "--no-deps",
+                "--features",
+                features.as_str(),
+            ])
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )
 }

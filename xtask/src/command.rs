@@ -47,11 +47,14 @@ pub(crate) fn in_ci() -> bool {
     env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
 }
 
+/// A command as one would type it; a long list of features is left out.
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
     command.get_args().fold(program.into_owned(), |line, argument| {
         let argument = argument.to_string_lossy();
-        if argument.is_empty() || argument.contains(' ') {
+        if argument.len() > 60 {
+            format!("{line} …")
+        } else if argument.is_empty() || argument.contains(' ') {
             format!("{line} '{argument}'")
         } else {
             format!("{line} {argument}")
