@@ -17,6 +17,8 @@ fn names() -> Vec<(&'static str, &'static str)> {
         ("testing", type_name::<webutils::testing::TestApp>()),
         #[cfg(feature = "token-auth")]
         ("token-auth", type_name::<webutils::token_auth::Policy>()),
+        #[cfg(feature = "webargs")]
+        ("webargs", type_name::<webutils::webargs::ArgsError>()),
     ]
 }
 

@@ -11,6 +11,7 @@ fn tables() -> Vec<(&'static str, &'static [&'static ErrorKind])> {
         ("utils-pagination", webutils::pagination::ERRORS),
         ("utils-restful", webutils::restful::ERRORS),
         ("utils-token-auth", webutils::token_auth::ERRORS),
+        ("utils-webargs", webutils::webargs::ERRORS),
     ]
 }
 
