@@ -248,7 +248,7 @@ fn the_session_must_be_a_session_id() {
 }
 
 #[test]
-fn a18_a_token_names_its_user_in_one_string() {
+fn the_user_is_one_string() {
     for subject in [json!(null), json!(4242), json!(["alice"]), json!({ "id": "alice" }), json!(true)] {
         check_claims(json!({ "sub": subject }), CLAIMS);
     }

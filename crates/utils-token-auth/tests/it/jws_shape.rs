@@ -243,3 +243,43 @@ fn an_elliptic_curve_signature_may_come_in_its_two_forms_and_names_one_session()
         refused(&verifier, &format!("{message}.{}", b64(bytes)));
     }
 }
+
+/// After Reparaz, Balasch and Verbauwhede, "Dude, is my code constant time?" (2016): the times of two classes of
+/// refused tokens, one wrong in the first byte of the signature, the other in the last, by Welch's t-test.
+#[test]
+#[ignore = "a measurement of some seconds, for a machine that does nothing else"]
+fn a_wrong_first_byte_takes_as_long_as_a_wrong_last_one() {
+    let verifier = crate::forge::verifier();
+    let token = minted();
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(signature).unwrap();
+    let wrong_at = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 0x55;
+        format!("{message}.{}", b64(bytes))
+    };
+    let classes = [wrong_at(0), wrong_at(31)];
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..200_000_u32 {
+        let class = (round.wrapping_mul(2_654_435_761) >> 31) as usize;
+        let begin = std::time::Instant::now();
+        for _ in 0..8 {
+            let _ = std::hint::black_box(verifier.verify::<serde_json::Value>(&classes[class], NOW * 1000));
+        }
+        times[class].push(begin.elapsed().as_nanos() as f64);
+    }
+    // interrupts are far slower than anything measured here
+    let mut all = times.concat();
+    all.sort_by(f64::total_cmp);
+    let limit = all[all.len() * 9 / 10];
+    let [first, last] = times.map(|mut times| {
+        times.retain(|time| *time <= limit);
+        let count = times.len() as f64;
+        let mean = times.iter().sum::<f64>() / count;
+        let variance = times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        (mean, variance / count)
+    });
+    let t = (first.0 - last.0) / (first.1 + last.1).sqrt();
+    println!("first byte {:.1} ns, last byte {:.1} ns, t = {t:.2}", first.0, last.0);
+    assert!(t.abs() < 10.0, "t = {t}");
+}

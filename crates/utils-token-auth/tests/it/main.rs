@@ -10,6 +10,7 @@ mod http_requirements;
 mod http_routes;
 mod jws_cache;
 mod jws_differential;
+mod jws_engine;
 mod jws_header;
 mod jws_shape;
 mod keys;
