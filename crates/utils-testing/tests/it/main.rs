@@ -9,6 +9,8 @@ mod crud;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod databases;
 mod failures;
+#[cfg(all(feature = "sqlite", feature = "jobs"))]
+mod guide;
 mod privileges;
 mod recorded;
 mod requests;
