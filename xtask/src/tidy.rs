@@ -2,6 +2,7 @@
 
 mod edges;
 mod errors;
+mod invariants;
 mod links;
 mod manifests;
 mod migrations;
@@ -22,6 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         migrations::check,
         sources::check,
         errors::check,
+        invariants::check,
         links::check,
         resolve::check,
     ] {
