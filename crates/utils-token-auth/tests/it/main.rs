@@ -17,6 +17,7 @@ mod keys;
 #[cfg(feature = "password")]
 mod password;
 mod refresh;
+mod security_reference;
 mod spy;
 mod stores;
 mod support;

@@ -1,0 +1,41 @@
+//! `docs/reference/security.md` names a test for each promise.
+use std::{collections::BTreeSet, fs, path::Path};
+
+#[test]
+fn every_test_that_the_security_reference_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let reference = fs::read_to_string(root.join("../../docs/reference/security.md")).unwrap();
+    let mut sources = String::new();
+    read_all(&root.join("tests/it"), &mut sources);
+    read_all(&root.join("src"), &mut sources);
+    read_all(&root.join("../utils-testing/src"), &mut sources);
+
+    // `like_this`, with more than two underscores, is a test's name
+    let named: BTreeSet<&str> = reference
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.matches('_').count() > 2 && !name.contains([' ', '.', ':', '-']))
+        .collect();
+    assert!(named.len() > 60, "{}", named.len());
+    let missing: Vec<_> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    for requirement in 1..=22 {
+        assert!(reference.contains(&format!("| A{requirement} |")), "A{requirement}");
+        assert!(
+            named.iter().any(|name| name.starts_with(&format!("a{requirement}_"))),
+            "a test of A{requirement}"
+        );
+    }
+}
+
+fn read_all(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
