@@ -21,6 +21,13 @@ use crate::error::PageError;
 /// assert_eq!(refused, Err(PageError::Limit(500)));
 /// # Ok::<(), PageError>(())
 /// ```
+///
+/// A default above the maximum does not compile:
+///
+/// ```compile_fail
+/// # use utils_pagination::PageParams;
+/// let params = PageParams::<200, 100>::default();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageParams<const DEFAULT: u32 = 20, const MAX: u32 = 100> {
     offset: i64,

@@ -21,7 +21,7 @@ use crate::{
     catalogue::INTERNAL,
     log,
     request_id::{self, RequestId},
-    shape::{Exchange, shape},
+    shape::{Exchange, Words, shape},
 };
 
 /// The middleware that gives every answer of an application one shape.
@@ -49,8 +49,8 @@ use crate::{
 /// - a text answer of a handler becomes `{"message": "…"}`, unless it is a [`Plain`](crate::Plain).
 ///
 /// Wrap it last, so that it is outermost: what it does not enclose it cannot shape. An error reporter such as
-/// Sentry belongs inside it, where it still sees the errors and panics as they are. `Compress` may stand on
-/// either side; outside it compresses the errors too.
+/// Sentry belongs inside it, where it still sees the errors and panics as they are. `Compress` and
+/// CORS belong outside: what is compressed already is left as it is, and errors need CORS headers too.
 ///
 /// An error that another middleware returns, and a panic, leave as `Err` with the shaped answer as their
 /// response, because the request is gone by then. Servers send that answer; in a test use `try_call_service`
@@ -178,20 +178,21 @@ fn answered<B: MessageBody + 'static>(
 ) -> ServiceResponse<BoxBody> {
     let (request, response) = response.into_parts();
     let response = response.map_into_boxed_body();
-    if response.status().is_server_error() {
+    let words = Words::of(response.error());
+    if response.status().is_server_error() || matches!(words, Words::System) {
         log::server_error(exchange, &response);
     }
-    let failed = response.error().is_some();
-    ServiceResponse::new(request, identified(shape(response, failed, exchange), &exchange.id))
+    ServiceResponse::new(request, identified(shape(response, words, exchange), &exchange.id))
 }
 
 /// The error stays what it is, for loggers that stand outside; only its answer is shaped.
-fn failed(mut error: Error, exchange: Exchange) -> Error {
-    if error.as_response_error().status_code().is_server_error() {
+fn failed(error: Error, exchange: Exchange) -> Error {
+    if error.as_response_error().status_code().is_server_error()
+        || matches!(Words::of(Some(&error)), Words::System)
+    {
         log::failure(&exchange, &error);
     }
-    error.add_response_mapper(move |response| identified(shape(response, true, &exchange), &exchange.id));
-    error
+    shaped_later(error, exchange)
 }
 
 fn panicked(payload: &(dyn Any + Send), exchange: Exchange) -> Error {
@@ -200,8 +201,12 @@ fn panicked(payload: &(dyn Any + Send), exchange: Exchange) -> Error {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     log::panic(&exchange, said.unwrap_or("a value that is not text"));
-    let mut error = Error::from(Panicked);
-    error.add_response_mapper(move |response| identified(shape(response, true, &exchange), &exchange.id));
+    shaped_later(Panicked.into(), exchange)
+}
+
+fn shaped_later(mut error: Error, exchange: Exchange) -> Error {
+    let words = Words::of(Some(&error));
+    error.add_response_mapper(move |response| identified(shape(response, words, &exchange), &exchange.id));
     error
 }
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, io};
 
 use actix_web::{
-    HttpResponse,
+    Error, HttpResponse,
     body::{BoxBody, MessageBody},
     error::JsonPayloadError,
     http::{
@@ -31,12 +31,48 @@ pub(crate) struct Exchange {
     pub(crate) uri: Uri,
 }
 
-/// Gives an answer its shape. `failed`: it was made from an error, whose text nobody chose for the client's
-/// eyes.
-pub(crate) fn shape(response: HttpResponse, failed: bool, exchange: &Exchange) -> HttpResponse {
+/// Who chose the text of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Words {
+    /// The handler wrote it.
+    Handler,
+    /// It is the `Display` of an error, which for a server's fault names its files, tables and hosts.
+    Error,
+    /// It is an error of the operating system: for nobody's eyes, whatever status actix gives it.
+    System,
+    /// actix's text says less than this one.
+    Better(&'static str),
+}
+
+impl Words {
+    pub(crate) fn of(error: Option<&Error>) -> Self {
+        match error {
+            None => Self::Handler,
+            Some(error) if error.as_error::<io::Error>().is_some() => Self::System,
+            Some(error) => match error.as_error() {
+                Some(JsonPayloadError::ContentType) => Self::Better(EXPECTED),
+                _ => Self::Error,
+            },
+        }
+    }
+
+    /// The text as the client gets it; empty where the status has to do.
+    fn shown(self, text: String, status: StatusCode) -> ErrorBody {
+        let hidden = match self {
+            Self::Handler => status == StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Error => status.is_server_error(),
+            Self::System => true,
+            Self::Better(better) => return ErrorBody::message(better),
+        };
+        if hidden || text.is_empty() { ErrorBody::default() } else { ErrorBody::message(text) }
+    }
+}
+
+/// Gives an answer its shape.
+pub(crate) fn shape(response: HttpResponse, words: Words, exchange: &Exchange) -> HttpResponse {
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        shape_error(response, failed, exchange)
+        shape_error(response, words, exchange)
     } else if is_wrappable(status) && is_text(response.headers()) && !is_exempt(&response) {
         shape_text(response)
     } else {
@@ -44,7 +80,7 @@ pub(crate) fn shape(response: HttpResponse, failed: bool, exchange: &Exchange) -
     }
 }
 
-fn shape_error(response: HttpResponse, failed: bool, exchange: &Exchange) -> HttpResponse {
+fn shape_error(response: HttpResponse, words: Words, exchange: &Exchange) -> HttpResponse {
     let status = response.status();
     let known = response.extensions().get::<ErrorBody>().cloned();
     let code = response.extensions().get::<ErrorKind>().map(|kind| kind.code);
@@ -54,10 +90,7 @@ fn shape_error(response: HttpResponse, failed: bool, exchange: &Exchange) -> Htt
         Some(body) => (response, body),
         None if !is_text_or_nothing(response.headers()) || is_exempt(&response) => return response,
         None => match take_text(response) {
-            (response, Some(text)) => {
-                let body = own_words(&response, text, failed);
-                (response, body)
-            }
+            (response, Some(text)) => (response, words.shown(text, status)),
             (response, None) => return response,
         },
     };
@@ -72,20 +105,6 @@ fn shape_error(response: HttpResponse, failed: bool, exchange: &Exchange) -> Htt
         with_body(response, "application/json", json_text(&body))
     };
     vary_by_accept(response)
-}
-
-/// What a text answer says to the client. Nothing, if nobody chose the text for the client's eyes: actix
-/// sends the `Display` of any error, which for a server's fault names its files, tables and hosts.
-fn own_words(response: &HttpResponse, text: String, failed: bool) -> ErrorBody {
-    let status = response.status();
-    let of_error = response.error();
-    if of_error.is_some_and(|error| matches!(error.as_error(), Some(JsonPayloadError::ContentType))) {
-        return ErrorBody::message(EXPECTED);
-    }
-    let of_system = of_error.is_some_and(|error| error.as_error::<io::Error>().is_some());
-    let hidden =
-        status == StatusCode::INTERNAL_SERVER_ERROR || (failed && status.is_server_error()) || of_system;
-    if hidden || text.is_empty() { ErrorBody::default() } else { ErrorBody::message(text) }
 }
 
 fn shape_text(response: HttpResponse) -> HttpResponse {

@@ -104,6 +104,7 @@ async fn gate<B: MessageBody>(req: ServiceRequest, next: Next<B>) -> Result<Serv
             Err(error::InternalError::from_response("hunter2", response).into())
         }
         "/gate/500" => Err(error::ErrorInternalServerError("password=hunter2")),
+        "/gate/io" => Err(io::Error::new(io::ErrorKind::NotFound, "/srv/private/x is not there").into()),
         "/gate/panic" => panic!("panic text"),
         _ => next.call(req).await,
     }

@@ -57,6 +57,9 @@ async fn a_servers_fault_is_logged_once_with_its_cause_and_the_request_id() {
     check("GET /text/500", "password=hunter2").await;
     check("GET /std/503", "hunter2").await;
     check("GET /gate/500", "password=hunter2").await;
+    // 404 for the client, but what is missing is the server's
+    check("GET /io/404", "/srv/private/x is not there").await;
+    check("GET /gate/io", "/srv/private/x is not there").await;
     check("GET /panic", "panic: panic text").await;
     check("GET /gate/panic", "panic: panic text").await;
     check("GET /message/500", "The printer is on fire.").await;

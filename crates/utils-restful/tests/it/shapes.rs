@@ -39,6 +39,7 @@ const FAILURES: &[&str] = &[
     "GET /gate/401",
     "GET /gate/response",
     "GET /gate/500",
+    "GET /gate/io",
     "GET /gate/panic",
     "GET /api/403",
     "GET /api/500",
@@ -109,6 +110,7 @@ async fn every_error_has_one_shape() {
         GET /gate/401        401 {"_errors":["Sign in first."]}
         GET /gate/response   403 {"_errors":["Not from here."]}
         GET /gate/500        500 {"_errors":["Internal Server Error (request req-1)"]}
+        GET /gate/io         404 {"_errors":["Not Found"]}
         GET /gate/panic      500 {"_errors":["Internal Server Error (request req-1)"]}
         GET /api/403         403 {"_errors":["Forbidden"]}
         GET /api/500         500 {"_errors":["The printer is on fire."]}
@@ -154,6 +156,7 @@ async fn a_client_that_reads_problem_details_gets_them_for_every_error() {
         GET /gate/401        401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"Sign in first.","instance":"urn:request:req-1"}
         GET /gate/response   403 {"type":"about:blank","title":"Forbidden","status":403,"detail":"Not from here.","instance":"urn:request:req-1"}
         GET /gate/500        500 {"type":"about:blank","title":"Internal Server Error","status":500,"detail":"Internal Server Error (request req-1)","instance":"urn:request:req-1"}
+        GET /gate/io         404 {"type":"about:blank","title":"Not Found","status":404,"instance":"urn:request:req-1"}
         GET /gate/panic      500 {"type":"about:blank","title":"Internal Server Error","status":500,"detail":"Internal Server Error (request req-1)","instance":"urn:request:req-1","code":"internal"}
         GET /api/403         403 {"type":"about:blank","title":"Forbidden","status":403,"instance":"urn:request:req-1"}
         GET /api/500         500 {"type":"about:blank","title":"Internal Server Error","status":500,"detail":"The printer is on fire.","instance":"urn:request:req-1"}
