@@ -1,0 +1,466 @@
+use std::{
+    fmt::{self, Write},
+    net::Ipv6Addr,
+    str::FromStr,
+};
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A URL in its parts, each of which can be replaced or removed; the rest stays as it was written.
+///
+/// It is for the URLs of services: `scheme://user:password@host:port/path?query#fragment`. Only the scheme and the host
+/// are changed by reading one (to lower case), and leading zeros of a port. `Display` gives the URL with its password,
+/// [`masked`](Self::masked) and `Debug` without.
+///
+/// # Examples
+/// ```
+/// use utils_config::UrlParts;
+///
+/// let url: UrlParts = "mysql://app@db:3306/shop?charset=utf8mb4".parse()?;
+/// let url = url.with_password("p@ss/word").with_host("::1")?.with_port(3307);
+/// assert_eq!(url.to_string(), "mysql://app:p%40ss%2Fword@[::1]:3307/shop?charset=utf8mb4");
+/// assert_eq!(url.masked(), "mysql://app:***@[::1]:3307/shop?charset=utf8mb4");
+/// assert_eq!(url.without_userinfo().without_port().to_string(), "mysql://[::1]/shop?charset=utf8mb4");
+/// # Ok::<(), utils_config::UrlError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct UrlParts {
+    scheme: String,
+    username: Option<String>,
+    password: Option<String>,
+    host: String,
+    port: Option<u16>,
+    path: String,
+    query: Option<String>,
+    fragment: Option<String>,
+}
+
+/// Why a URL, or a part of one, was refused. No message repeats a part of the URL, since any may hold the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It has no scheme, such as `localhost`.
+    #[error("the URL has no scheme, such as `redis://`")]
+    NoScheme,
+    /// The scheme has characters other than letters, digits, `+`, `-` and `.`, or does not begin with a letter.
+    #[error("the scheme of the URL is invalid")]
+    Scheme,
+    /// What follows the scheme does not begin with `//`, as in `mailto:a@example.com` and `localhost:6379`.
+    #[error("the URL has no `//` after its scheme")]
+    NoAuthority,
+    /// There is a control character in it, such as a tab or a line end.
+    #[error("the URL contains a control character")]
+    ControlCharacter,
+    /// There is a backslash before the path; programs disagree about which host that means.
+    #[error("the URL contains a backslash before its path")]
+    Backslash,
+    /// The host has a character that belongs to another part of a URL.
+    #[error("the host of the URL is invalid")]
+    Host,
+    /// What is in brackets is no IPv6 address, or a bracket is missing.
+    #[error("the IPv6 address of the URL is invalid")]
+    Ipv6,
+    /// It names several hosts, as MongoDB and Celery allow; one cannot tell which of them a part belongs to.
+    #[error("the URL names several hosts")]
+    SeveralHosts,
+    /// The port is no number from 0 to 65535.
+    #[error(
+        "the port of the URL must be a number from 0 to 65535; `/`, `?` and `#` in a password must be percent-encoded"
+    )]
+    Port,
+}
+
+impl UrlParts {
+    /// Takes the URL apart.
+    ///
+    /// # Errors
+    /// [`UrlError`], when it has no scheme and `//`, or one of its parts is invalid.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        let (mut parts, port) = Self::split(url)?;
+        parts.port = parse_port(port)?;
+        Ok(parts)
+    }
+
+    /// All but the port, which is returned as it is written.
+    pub(crate) fn split(url: &str) -> Result<(Self, &str), UrlError> {
+        let url = url.trim_start_matches(' ');
+        if url.chars().any(char::is_control) {
+            return Err(UrlError::ControlCharacter);
+        }
+        let (rest, fragment) = split_off(url, '#');
+        let (rest, query) = split_off(rest, '?');
+        let (scheme, rest) = rest.split_once(':').ok_or(UrlError::NoScheme)?;
+        if scheme.is_empty() || scheme.contains('/') {
+            return Err(UrlError::NoScheme);
+        }
+        let scheme = valid_scheme(scheme)?;
+        let rest = rest.strip_prefix("//").ok_or(UrlError::NoAuthority)?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('\\') {
+            return Err(UrlError::Backslash);
+        }
+        if authority.contains(looks_like_a_delimiter) {
+            return Err(UrlError::Host);
+        }
+        // A password may have an `@` that nobody encoded; a host never has one.
+        let (userinfo, address) = match authority.rsplit_once('@') {
+            Some((userinfo, address)) => (Some(userinfo), address),
+            None => (None, authority),
+        };
+        let (username, password) = match userinfo.map(|userinfo| userinfo.split_once(':').ok_or(userinfo)) {
+            None => (None, None),
+            Some(Ok((username, password))) => (Some(username), Some(password)),
+            Some(Err(username)) => (Some(username), None),
+        };
+        let (host, port) = split_port(address)?;
+        let parts = Self {
+            scheme,
+            username: username.map(str::to_owned),
+            password: password.map(str::to_owned),
+            host: valid_host(host)?,
+            port: None,
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+            fragment: fragment.map(str::to_owned),
+        };
+        Ok((parts, port))
+    }
+
+    /// The scheme, in lower case.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The user name, percent-encoded as it stands in the URL.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    /// The password, percent-encoded as it stands in the URL.
+    #[must_use]
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    /// The host, in lower case; an IPv6 address is in brackets. It is empty in `sqlite:///shop.db`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, if the URL names one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The path as it is written, with its first `/`; empty when there is none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query without its `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The fragment without its `#`.
+    #[must_use]
+    pub fn fragment(&self) -> Option<&str> {
+        self.fragment.as_deref()
+    }
+
+    /// Replaces the scheme.
+    ///
+    /// # Errors
+    /// [`UrlError::Scheme`] for anything but letters, digits, `+`, `-` and `.` after a first letter.
+    pub fn with_scheme(mut self, scheme: &str) -> Result<Self, UrlError> {
+        self.scheme = valid_scheme(scheme)?;
+        Ok(self)
+    }
+
+    /// Replaces the user name. What a user name must not have is percent-encoded; what is so already, as `%40`, stays.
+    #[must_use]
+    pub fn with_username(mut self, username: &str) -> Self {
+        self.username = Some(USERNAME.encode(username, true));
+        self
+    }
+
+    /// Replaces the password. What a password must not have is percent-encoded; what is so already, as `%40`, stays.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.password = Some(PASSWORD.encode(password, true));
+        self
+    }
+
+    /// Replaces the password by this one exactly: a `%40` in it is three characters of the password.
+    #[must_use]
+    pub fn with_literal_password(mut self, password: &str) -> Self {
+        self.password = Some(PASSWORD.encode(password, false));
+        self
+    }
+
+    /// Removes the password, and the `:` before it.
+    #[must_use]
+    pub fn without_password(mut self) -> Self {
+        self.password = None;
+        self
+    }
+
+    /// Removes user name and password.
+    #[must_use]
+    pub fn without_userinfo(mut self) -> Self {
+        (self.username, self.password) = (None, None);
+        self
+    }
+
+    /// Removes the user name. A password stays, as in `redis://:password@host`.
+    #[must_use]
+    pub fn without_username(mut self) -> Self {
+        self.username = None;
+        self
+    }
+
+    /// Replaces the host. An IPv6 address gets its brackets.
+    ///
+    /// # Errors
+    /// [`UrlError::Host`], [`UrlError::Ipv6`] or [`UrlError::SeveralHosts`].
+    pub fn with_host(mut self, host: &str) -> Result<Self, UrlError> {
+        self.host = match host.parse::<Ipv6Addr>() {
+            Ok(_) => format!("[{}]", host.to_ascii_lowercase()),
+            Err(_) => valid_host(host)?,
+        };
+        Ok(self)
+    }
+
+    /// Replaces the port.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Removes the port.
+    #[must_use]
+    pub fn without_port(mut self) -> Self {
+        self.port = None;
+        self
+    }
+
+    /// Replaces the path, which gets a `/` before it if it has none; `""` removes it. `?`, `#`, spaces and control
+    /// characters are percent-encoded. Query and fragment stay.
+    #[must_use]
+    pub fn with_path(mut self, path: &str) -> Self {
+        let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
+        self.path = format!("{slash}{}", PATH.encode(path, true));
+        self
+    }
+
+    /// Removes the query.
+    #[must_use]
+    pub fn without_query(mut self) -> Self {
+        self.query = None;
+        self
+    }
+
+    /// The URL for logs: `***` stands for the password.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let password = self.password.as_ref().map(|_| "***".to_owned());
+        Self { password, ..self.clone() }.to_string()
+    }
+}
+
+impl fmt::Display for UrlParts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}://", self.scheme)?;
+        if self.username.is_some() || self.password.is_some() {
+            formatter.write_str(self.username().unwrap_or_default())?;
+            if let Some(password) = &self.password {
+                write!(formatter, ":{password}")?;
+            }
+            formatter.write_char('@')?;
+        }
+        formatter.write_str(&self.host)?;
+        if let Some(port) = self.port {
+            write!(formatter, ":{port}")?;
+        }
+        formatter.write_str(&self.path)?;
+        if let Some(query) = &self.query {
+            write!(formatter, "?{query}")?;
+        }
+        if let Some(fragment) = &self.fragment {
+            write!(formatter, "#{fragment}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for UrlParts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "UrlParts({})", self.masked())
+    }
+}
+
+impl FromStr for UrlParts {
+    type Err = UrlError;
+
+    fn from_str(url: &str) -> Result<Self, UrlError> {
+        Self::parse(url)
+    }
+}
+
+impl<'de> Deserialize<'de> for UrlParts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let url = String::deserialize(deserializer)?;
+        Self::parse(&url).map_err(de::Error::custom)
+    }
+}
+
+/// Which characters are percent-encoded in a part, beside control characters and each `%` that begins no escape.
+struct Encoding {
+    reserved: &'static str,
+    /// A path keeps its letters, as it does when it is read.
+    beyond_ascii: bool,
+}
+
+/// RFC 3986, section 3.2.1 allows unreserved characters, sub-delimiters and `:`.
+const PASSWORD: Encoding = Encoding { reserved: " \"#/<>?@[\\]^`{|}", beyond_ascii: true };
+/// The first `:` ends the user name.
+const USERNAME: Encoding = Encoding { reserved: " \"#/<>?@[\\]^`{|}:", beyond_ascii: true };
+/// What would end the path, and blanks.
+const PATH: Encoding = Encoding { reserved: " ?#", beyond_ascii: false };
+
+impl Encoding {
+    fn encode(&self, text: &str, keeps_escapes: bool) -> String {
+        let mut encoded = String::with_capacity(text.len());
+        for (at, character) in text.char_indices() {
+            let is_escape = || {
+                text.as_bytes().get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+            };
+            let encodes = match character {
+                '%' => !(keeps_escapes && is_escape()),
+                _ if character.is_control() => true,
+                _ if character.is_ascii() => self.reserved.contains(character),
+                _ => self.beyond_ascii,
+            };
+            if encodes {
+                for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing to a string never fails.
+                    _ = write!(encoded, "%{byte:02X}");
+                }
+            } else {
+                encoded.push(character);
+            }
+        }
+        encoded
+    }
+}
+
+fn split_off(text: &str, at: char) -> (&str, Option<&str>) {
+    match text.split_once(at) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    }
+}
+
+/// RFC 3986, section 3.1.
+fn valid_scheme(scheme: &str) -> Result<String, UrlError> {
+    let is_valid = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if is_valid { Ok(scheme.to_ascii_lowercase()) } else { Err(UrlError::Scheme) }
+}
+
+/// Host and port of what follows the userinfo.
+fn split_port(address: &str) -> Result<(&str, &str), UrlError> {
+    if let Some(end) = address.rfind(']') {
+        let (host, rest) = address.split_at(end + 1);
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, port)),
+            None if rest.is_empty() => Ok((host, "")),
+            None => Err(UrlError::Ipv6),
+        };
+    }
+    if address.contains('[') {
+        return Err(UrlError::Ipv6);
+    }
+    let (host, port) = address.split_once(':').unwrap_or((address, ""));
+    if port.contains([',', ';', ':']) {
+        // `h1:27017,h2:27018` and `h1:5672;amqp://h2:5672`.
+        return Err(if port.contains([',', ';']) { UrlError::SeveralHosts } else { UrlError::Host });
+    }
+    Ok((host, port))
+}
+
+/// The host in lower case. A zone or an escape after a `%` keeps its case.
+fn valid_host(host: &str) -> Result<String, UrlError> {
+    if host.starts_with('[') || host.contains(['[', ']']) {
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).ok_or(UrlError::Ipv6)?;
+        let address = inside.split_once('%').map_or(inside, |(address, _)| address);
+        let is_address = address.parse::<Ipv6Addr>().is_ok() || is_future_address(inside);
+        if !is_address || inside.contains(invalid_in_host) {
+            return Err(UrlError::Ipv6);
+        }
+    } else if host.contains(';') {
+        return Err(UrlError::SeveralHosts);
+    } else if host.contains([':', '@'])
+        || host.contains(invalid_in_host)
+        || host.contains(looks_like_a_delimiter)
+    {
+        return Err(UrlError::Host);
+    }
+    let (name, rest) = host.split_at(host.find('%').unwrap_or(host.len()));
+    Ok(name.to_lowercase() + rest)
+}
+
+/// `v1.anything`: RFC 3986, section 3.2.2, for what comes after IPv6.
+fn is_future_address(inside: &str) -> bool {
+    inside.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.')).is_some_and(|(version, address)| {
+        !version.is_empty() && !address.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+fn invalid_in_host(character: char) -> bool {
+    character.is_whitespace() || character.is_control() || "/?#\\<>\"^`{|}".contains(character)
+}
+
+/// Characters that Unicode normalization (NFKC) turns into, or into something with, `/`, `?`, `#`, `@` or `:`. A program
+/// that normalizes the host would see another one.
+fn looks_like_a_delimiter(character: char) -> bool {
+    matches!(
+        character,
+        '\u{2047}'
+            ..='\u{2049}'
+                | '\u{2100}'
+                | '\u{2101}'
+                | '\u{2105}'
+                | '\u{2106}'
+                | '\u{2a74}'
+                | '\u{fe13}'
+                | '\u{fe16}'
+                | '\u{fe55}'
+                | '\u{fe56}'
+                | '\u{fe5f}'
+                | '\u{fe6b}'
+                | '\u{ff03}'
+                | '\u{ff0f}'
+                | '\u{ff1a}'
+                | '\u{ff1f}'
+                | '\u{ff20}'
+    )
+}
+
+pub(crate) fn parse_port(port: &str) -> Result<Option<u16>, UrlError> {
+    if port.is_empty() {
+        return Ok(None);
+    }
+    // `parse` alone would take a plus sign.
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(UrlError::Port);
+    }
+    port.parse().map(Some).map_err(|_| UrlError::Port)
+}
