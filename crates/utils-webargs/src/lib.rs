@@ -62,7 +62,7 @@ mod rules;
 mod text;
 
 pub use crate::{
-    engine::{Fault, Faults, Problem, Reading, collect},
+    engine::{Fault, Faults, Problem, Reading, Survey, collect, survey},
     rules::{between, collect_valid, length_between, one_of},
 };
 #[cfg(feature = "actix")]

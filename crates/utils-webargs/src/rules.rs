@@ -1,4 +1,4 @@
-use std::{borrow::Cow, cell::RefCell, collections::HashMap, fmt::Display};
+use std::{borrow::Cow, collections::HashMap, fmt::Display};
 
 use garde::{
     Validate,
@@ -7,7 +7,7 @@ use garde::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::engine::{Fault, Faults, Outcome, Problem, Reading, search};
+use crate::engine::{Fault, Faults, Outcome, Problem, Reading, object::plain, search};
 
 /// As [`collect`](crate::collect), and then the type's `garde` rules: wrong types, missing and unknown fields and broken
 /// rules in one answer.
@@ -82,11 +82,8 @@ pub(crate) struct FieldNames(HashMap<String, &'static [&'static str]>);
 
 impl FieldNames {
     pub(crate) fn of<T: DeserializeOwned>(outcome: &Outcome<T>, value: &Value, reading: Reading) -> Self {
-        let names = RefCell::new(Self::default());
-        outcome.structs(value, reading, &|path, fields| {
-            names.borrow_mut().0.insert(without_indexes(&path), fields);
-        });
-        names.into_inner()
+        let structs = outcome.survey(value, reading).structs;
+        Self(structs.into_iter().map(|(path, fields)| (without_indexes(&path), fields)).collect())
     }
 
     /// garde knows the fields by their names in Rust. A client knows them by those of serde: `firstName` for
@@ -106,10 +103,6 @@ impl FieldNames {
         }
         wire
     }
-}
-
-fn plain(name: &str) -> String {
-    name.chars().filter(|character| !matches!(character, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
 fn without_indexes(path: &str) -> String {

@@ -6,7 +6,7 @@
 mod fixes;
 mod key;
 mod list;
-mod object;
+pub(crate) mod object;
 pub(crate) mod path;
 mod problem;
 mod reader;
@@ -22,7 +22,7 @@ use serde_json::Value;
 use self::{
     fixes::{Fix, Fixes},
     path::{Path, Step, show},
-    reader::{Pass, Reader},
+    reader::{Pass, Reader, Seen},
     refusal::{Kind, Refusal},
 };
 pub use self::{
@@ -125,25 +125,64 @@ impl<T: DeserializeOwned> Outcome<T> {
         self.fixes.paths().iter().any(|fixed| path::is_within(path, fixed))
     }
 
-    /// Calls back with the path and the field names of every struct in `T`, as serde knows them.
-    pub(crate) fn structs(
-        &self,
-        value: &Value,
-        reading: Reading,
-        each: &dyn Fn(String, &'static [&'static str]),
-    ) {
-        let on_struct = |path: &Path<'_>, fields| each(show(&path.steps()), fields);
+    /// The structs and newtypes that reading the value comes to.
+    pub(crate) fn survey(&self, value: &Value, reading: Reading) -> Survey {
+        let survey = RefCell::new(Survey::default());
+        let on_type = |path: &Path<'_>, seen| {
+            let (path, mut survey) = (show(&path.steps()), survey.borrow_mut());
+            match seen {
+                Seen::Struct(fields) => survey.structs.push((path, fields)),
+                Seen::Newtype(name) => survey.newtypes.push((path, name)),
+            }
+        };
         let pass = Pass {
             reading,
             limit: 0,
             found: RefCell::default(),
-            on_struct: Some(&on_struct),
+            on_type: Some(&on_type),
             troubled_last: true,
         };
         let reader = Reader { value: Some(value), path: &Path::Root, fixes: Some(&self.fixes), pass: &pass };
         // Only what it calls back with matters.
         drop(T::deserialize(reader));
+        survey.into_inner()
     }
+}
+
+/// The types with names that a value is read as, by their paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Survey {
+    /// Structs, with the names of their fields.
+    pub structs: Vec<(String, &'static [&'static str])>,
+    /// Newtypes, with their names.
+    pub newtypes: Vec<(String, &'static str)>,
+}
+
+/// Which structs and newtypes there are where in a `T` that is read from the value, faulty or not.
+///
+/// It tells which fields could be set, and which values are of a type that deserves care, such as a secret.
+///
+/// # Examples
+/// ```
+/// use serde_json::json;
+/// use utils_webargs::{Reading, survey};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Settings {
+///     port: u16,
+///     key: Key,
+/// }
+/// #[derive(serde::Deserialize)]
+/// struct Key(String);
+///
+/// let survey = survey::<Settings>(&json!({"port": 1, "key": "x"}), Reading::Settings);
+/// assert_eq!(survey.structs, [(String::new(), &["port", "key"][..])]);
+/// assert_eq!(survey.newtypes, [("key".to_owned(), "Key")]);
+/// ```
+#[must_use]
+pub fn survey<T: DeserializeOwned>(value: &Value, reading: Reading) -> Survey {
+    search::<T>(value, reading).survey(value, reading)
 }
 
 struct Search<'a> {
@@ -164,7 +203,7 @@ impl Search<'_> {
             reading: self.reading,
             limit: MOST_FAULTS,
             found: RefCell::default(),
-            on_struct: None,
+            on_type: None,
             troubled_last,
         };
         let reader =

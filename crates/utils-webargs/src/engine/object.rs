@@ -7,6 +7,7 @@ use super::{
     path::Path,
     problem::Problem,
     reader::Reader,
+    reading::Reading,
     refusal::Refusal,
 };
 
@@ -26,9 +27,15 @@ impl Reader<'_> {
             }
             None => None,
         };
-        let mut entries: Vec<(&str, Option<&Value>)> =
-            object.into_iter().flatten().map(|(key, value)| (key.as_str(), Some(value))).collect();
-        let has = |key: &str| object.is_some_and(|object| object.contains_key(key));
+        let mut entries: Vec<(&str, Option<&Value>)> = Vec::new();
+        for (key, value) in object.into_iter().flatten() {
+            match self.field(key, fields) {
+                Some(field) => entries.push((field, Some(value))),
+                None => self.pass.add(&Path::Key(self.path, key), Problem::Unknown),
+            }
+        }
+        let given: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
+        let has = |key: &str| given.contains(&key);
         let standing = self.fixes.into_iter().flat_map(Fixes::standing_keys).filter(|key| !has(key));
         entries.extend(standing.map(|key| (key, None)));
         if object.is_none() && !self.is_absent() {
@@ -46,9 +53,23 @@ impl Reader<'_> {
             .map_err(|refusal: Refusal| refusal.at(self.path))
     }
 
+    /// What the type calls this key. Only settings may write it differently, and may not have others.
+    fn field<'k>(&self, key: &'k str, fields: &'static [&'static str]) -> Option<&'k str> {
+        if self.pass.reading != Reading::Settings || fields.is_empty() {
+            return Some(key);
+        }
+        let same = fields.iter().find(|field| **field == key);
+        same.or_else(|| fields.iter().find(|field| plain(field) == plain(key))).copied()
+    }
+
     fn child(&self, key: &str) -> Option<&Fixes> {
         self.fixes.and_then(|fixes| fixes.key(key))
     }
+}
+
+/// A name without what only its spelling adds: `maxSize`, `max-size` and `MAX_SIZE` are one.
+pub(crate) fn plain(name: &str) -> String {
+    name.chars().filter(|character| !matches!(character, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
 struct Entries<'a> {

@@ -14,7 +14,13 @@ use super::{
 /// serde_json's mark for a value that is kept as text.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-type OnStruct<'a> = dyn Fn(&Path<'_>, &'static [&'static str]) + 'a;
+/// A type with a name that the value was read as.
+pub(super) enum Seen {
+    Struct(&'static [&'static str]),
+    Newtype(&'static str),
+}
+
+type OnType<'a> = dyn Fn(&Path<'_>, Seen) + 'a;
 
 /// One pass over the value: what it was told, and what it found.
 pub(super) struct Pass<'a> {
@@ -23,8 +29,8 @@ pub(super) struct Pass<'a> {
     pub(super) found: RefCell<Vec<(Vec<Step>, Problem)>>,
     /// Reads the fields that stopped an earlier pass after the others, so that this one sees everything else first.
     pub(super) troubled_last: bool,
-    /// Told the path and the fields of each struct, where somebody wants to know.
-    pub(super) on_struct: Option<&'a OnStruct<'a>>,
+    /// Told the path of each struct and newtype, where somebody wants to know.
+    pub(super) on_type: Option<&'a OnType<'a>>,
 }
 
 impl Pass<'_> {
@@ -266,6 +272,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         if name == RAW_VALUE {
             return self.raw(visitor).map_err(|refusal| refusal.at(self.path));
         }
+        if let Some(on_type) = self.pass.on_type {
+            on_type(self.path, Seen::Newtype(name));
+        }
         visitor.visit_newtype_struct(self).map_err(|refusal| refusal.at(self.path))
     }
 
@@ -313,8 +322,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        if let Some(on_struct) = self.pass.on_struct {
-            on_struct(self.path, fields);
+        if let Some(on_type) = self.pass.on_type {
+            on_type(self.path, Seen::Struct(fields));
         }
         self.object(fields, visitor)
     }

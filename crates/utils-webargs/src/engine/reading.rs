@@ -9,7 +9,8 @@ pub enum Reading {
     /// headers, cookies.
     Text,
     /// As `Text`, and values may also have their own type; `yes` and `on` are true, a list is `a,b,c`, and an empty
-    /// string is `None` where the type is an `Option`. For settings.
+    /// string is `None` where the type is an `Option`. The names of fields may differ in case, `_` and `-`; fields that
+    /// a struct does not have are faults. For settings.
     Settings,
 }
 
