@@ -8,6 +8,8 @@ mod credentials;
 pub(crate) mod extract;
 mod fields;
 mod oauth;
+#[cfg(feature = "utoipa")]
+pub(crate) mod openapi;
 pub(crate) mod protect;
 mod routes;
 pub(crate) mod scopes;

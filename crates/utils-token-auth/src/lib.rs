@@ -26,6 +26,8 @@ mod throttle;
 mod upkeep;
 mod verifier;
 
+#[cfg(feature = "utoipa")]
+pub use crate::http::openapi::SecuritySchemes;
 #[cfg(feature = "password")]
 pub use crate::password::{PasswordCost, PasswordError, Passwords, Verified};
 #[cfg(feature = "mysql")]

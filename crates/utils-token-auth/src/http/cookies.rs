@@ -73,6 +73,11 @@ impl Cookies {
         self
     }
 
+    #[cfg(feature = "utoipa")]
+    pub(crate) fn access_name(&self) -> &str {
+        &self.access
+    }
+
     pub(crate) fn access_token<'r>(&self, head: &'r RequestHead) -> Result<Option<&'r str>, Error> {
         one_cookie(head, &self.access)
     }

@@ -14,6 +14,8 @@ mod jws_engine;
 mod jws_header;
 mod jws_shape;
 mod keys;
+#[cfg(feature = "utoipa")]
+mod openapi;
 #[cfg(feature = "password")]
 mod password;
 mod refresh;
