@@ -19,6 +19,8 @@ use crate::{Sid, claims::Token, engine::TokenAuth, error::Error, store::Store};
 /// It is the [`Token`] by `Deref`. Without a token, or with a bad one, the answer is 401 with the challenge of
 /// RFC 6750; the handler does not run. A request is verified once, however many extractors and middlewares ask.
 ///
+/// In a handler that returns `utils_restful::Result`, `.or_respond()?` keeps these refusals what they are.
+///
 /// ```
 /// use std::time::Duration;
 /// use actix_web::{HttpResponse, delete};

@@ -7,6 +7,7 @@ mod forge;
 mod http_app;
 mod http_extract;
 mod http_requirements;
+mod http_restful;
 mod http_routes;
 mod jws_cache;
 mod jws_differential;
