@@ -45,7 +45,9 @@ const NEVER: i64 = i64::MIN;
 const RECENT: usize = 1024;
 
 impl Revocations {
-    pub(crate) fn new() -> Self {
+    /// An empty set. An engine has one of its own; this is for those who hear of revocations without an engine.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
                 any: AtomicBool::new(false),
@@ -144,6 +146,12 @@ impl Set {
 
     fn contains(&self, session: Sid) -> bool {
         self.recent.contains_key(&session) || self.settled.contains_key(&session)
+    }
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -294,7 +294,8 @@ async fn every_refused_refresh_token_gets_the_same_answer() {
     let next = site.renew(&reused).await.json()["refreshToken"].as_str().unwrap().to_owned();
     site.later(60);
     assert_eq!(site.renew(&next).await.status, StatusCode::OK);
-    let forged = format!("{}A", &next[..next.len() - 1]);
+    let last = if next.ends_with('A') { 'Q' } else { 'A' };
+    let forged = format!("{}{last}", &next[..next.len() - 1]);
     let expected = site.renew("").await.summary();
     for (case, token) in [
         ("malformed", "x"),

@@ -1,8 +1,11 @@
 //! The crate's integration tests: one binary, one module for each part.
 #![allow(clippy::unwrap_used)] // also in the functions that tests share
 mod attacks_http;
+mod attacks_refresh;
 mod claims;
 mod cookies;
+#[cfg(feature = "sqlite")]
+mod dump;
 mod forge;
 mod http_app;
 mod http_extract;
@@ -19,8 +22,14 @@ mod keys;
 mod openapi;
 #[cfg(feature = "password")]
 mod password;
+#[cfg(feature = "redis")]
+mod redis;
 mod refresh;
+#[cfg(feature = "sqlite")]
+mod revocation;
 mod security_reference;
+mod sessions;
+mod sims;
 mod spy;
 mod stores;
 mod support;

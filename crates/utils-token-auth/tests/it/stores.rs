@@ -1,9 +1,9 @@
 //! Every store against the contract of `utils-testing`, and what databases add to it.
-use utils_testing::token_auth::{check_races, check_session_store};
+use utils_testing::token_auth::{RaceReport, check_races, check_session_store};
 use utils_token_auth::{MemoryStore, Store};
 
 /// Rounds of the races. `RACE_ROUNDS=1000` is the long run; a database does the default in a few seconds.
-fn race_rounds() -> usize {
+pub(crate) fn race_rounds() -> usize {
     std::env::var("RACE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(40)
 }
 
@@ -17,10 +17,13 @@ where
     check_session_store(&open).await;
     let report = check_races(&open, 16, race_rounds()).await;
     assert_eq!(report.renewals, 16 * report.rotations);
-    #[allow(clippy::print_stdout)] // the figures of a long run
-    {
-        println!("{report:?}");
-    }
+    show(&report);
+}
+
+/// The figures of a long run; cargo shows them with `--nocapture`.
+#[allow(clippy::print_stdout)]
+pub(crate) fn show(report: &RaceReport) {
+    println!("{report:?}");
 }
 
 #[actix_web::test]
@@ -101,7 +104,7 @@ mod sqlite {
 }
 
 #[cfg(feature = "postgres")]
-mod postgres {
+pub(crate) mod postgres {
     use diesel::{PgConnection, connection::SimpleConnection, prelude::*};
     use utils_token_auth::{DieselStore, Sid};
 
