@@ -39,6 +39,7 @@ mod compare;
 mod crud;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod db;
+mod error_body;
 mod exchange;
 mod operation;
 mod privileges;

@@ -1,13 +1,17 @@
 use std::{collections::BTreeSet, fmt};
 
 use actix_web::{
-    http::header::{CONTENT_TYPE, HeaderMap},
+    http::header::{CONTENT_TYPE, HeaderMap, SET_COOKIE},
     web::Bytes,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use utils_restful::ErrorBody;
 
-use crate::exchange::{Received, Sent};
+use crate::{
+    error_body,
+    exchange::{Received, Sent},
+};
 
 /// An answer, and the request that it answers.
 ///
@@ -70,14 +74,26 @@ impl Reply {
         if !self.received.status.is_client_error() {
             panic!("expected errors of {fields:?}, got {}{self}", self.received.status);
         }
-        let Some(refused) = self.refused_fields() else {
-            panic!("expected errors of {fields:?}, got a body that names no fields{self}");
-        };
-        let expected: BTreeSet<String> = fields.iter().map(|&field| field.to_owned()).collect();
+        let errors = self.errors();
+        let whole = (!errors.errors.is_empty()).then_some("_errors");
+        let refused: BTreeSet<&str> = errors.fields.keys().map(String::as_str).chain(whole).collect();
+        let expected: BTreeSet<&str> = fields.iter().copied().collect();
         if refused != expected {
             panic!("expected errors of {expected:?}, got errors of {refused:?}{self}");
         }
         self
+    }
+
+    /// The messages of an error, in whichever of the two shapes they came.
+    ///
+    /// # Panics
+    /// When the body is neither.
+    #[track_caller]
+    #[must_use]
+    pub fn errors(&self) -> ErrorBody {
+        let content_type = self.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        error_body::read(content_type, &self.received.body)
+            .unwrap_or_else(|| panic!("expected errors, got a body that holds none{self}"))
     }
 
     /// Checks a header of the answer; one of several of the same name is enough.
@@ -143,6 +159,15 @@ impl Reply {
         self.received.headers.get(name)?.to_str().ok()
     }
 
+    /// The value of a cookie that the answer sets; empty when it deletes it.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let cookies = self.received.headers.get_all(SET_COOKIE).filter_map(|header| header.to_str().ok());
+        cookies
+            .filter_map(|cookie| cookie.split(';').next()?.split_once('='))
+            .find_map(|(other, value)| (other.trim() == name).then_some(value.trim()))
+    }
+
     /// All headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
@@ -155,25 +180,6 @@ impl Reply {
             panic!("the body broke off{self}");
         }
         self
-    }
-
-    fn refused_fields(&self) -> Option<BTreeSet<String>> {
-        let body: Value = serde_json::from_slice(&self.received.body).ok()?;
-        let is_problem = self.header(CONTENT_TYPE.as_str())?.starts_with("application/problem+json");
-        if !is_problem {
-            return Some(body.as_object()?.keys().cloned().collect());
-        }
-        let mut refused: BTreeSet<String> = body
-            .get("errors")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-            .map(|(field, _)| field.clone())
-            .collect();
-        if body.get("detail").is_some() || refused.is_empty() {
-            refused.insert("_errors".to_owned());
-        }
-        Some(refused)
     }
 }
 

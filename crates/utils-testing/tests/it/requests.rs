@@ -33,6 +33,17 @@ async fn status(code: web::Path<u16>, body: String) -> HttpResponse {
     HttpResponseBuilder::new(StatusCode::from_u16(*code).unwrap()).insert_header(("x-note", "one")).body(body)
 }
 
+/// Refuses with the body that came in, as it is.
+async fn json_as_it_is(body: Bytes) -> HttpResponse {
+    HttpResponse::BadRequest().content_type("application/json").body(body)
+}
+
+async fn cookies() -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.append_header(("set-cookie", "a=1; Path=/; HttpOnly")).append_header(("set-cookie", "b=2=3"));
+    response.finish()
+}
+
 async fn refuse() -> Result<HttpResponse, ApiError> {
     Err(ApiError::invalid().field("title", "is taken").field("tags[1]", "is empty"))
 }
@@ -46,6 +57,8 @@ async fn client() -> Client {
     let app = App::new()
         .route("/echo", web::route().to(echo))
         .route("/status/{code}", web::post().to(status))
+        .route("/json", web::post().to(json_as_it_is))
+        .route("/cookies", web::get().to(cookies))
         .route("/refuse", web::get().to(refuse))
         .route("/break-off", web::get().to(break_off))
         .wrap(Restful::new());
@@ -188,6 +201,29 @@ async fn the_refused_fields_are_named_in_both_error_shapes() {
     );
 
     let me = me.header("accept", "application/problem+json");
-    me.get("/refuse").await.expect(422).expect_errors(&["title", "tags[1]"]);
-    me.get("/nowhere").await.expect(404).expect_errors(&["_errors"]);
+    let refused = me.get("/refuse").await.expect(422).expect_errors(&["title", "tags[1]"]).errors();
+    assert_eq!(
+        (&refused.fields["title"][0], &refused.fields["tags[1]"][0]),
+        (&"is taken".into(), &"is empty".into())
+    );
+    let nowhere = me.get("/nowhere").await.expect(404).expect_errors(&["_errors"]).errors();
+    assert_eq!(nowhere.errors, ["Not Found"]);
+}
+
+#[actix_rt::test]
+async fn a_body_that_holds_no_errors_is_said_to_hold_none() {
+    let me = client().await;
+    for body in ["<p>", "[]", "{}", r#"{"_errors": 1}"#, r#"{"id": 7}"#] {
+        let reply = me.request(Method::POST, "/json").body("application/json", body).await.expect(400);
+        let failed = failure(|| reply.errors());
+        assert!(failed.message.starts_with("expected errors, got a body that holds none"), "{body}");
+    }
+}
+
+#[actix_rt::test]
+async fn cookies_of_an_answer_can_be_read() {
+    let reply = client().await.get("/cookies").await;
+    assert_eq!(reply.cookie("a"), Some("1"));
+    assert_eq!(reply.cookie("b"), Some("2=3"));
+    assert_eq!(reply.cookie("c"), None);
 }

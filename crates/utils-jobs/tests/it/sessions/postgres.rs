@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use diesel::PgConnection;
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use utils_jobs::{Sessions, SessionsBuilder};
+
+use super::Sql;
 
 fn builder() -> SessionsBuilder<PgConnection> {
     let url = std::env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL must name a PostgreSQL database");
@@ -35,4 +37,14 @@ async fn a_panic_gives_the_connection_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_at_once_lose_no_update() {
     super::writers_at_once_lose_no_update(builder().pool_size(8).build().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_is_replaced() {
+    let sessions = one_connection();
+    let pid = "SELECT pg_backend_pid()::bigint AS n";
+    let first = sessions.run(move |conn| conn.number(pid)).await.unwrap();
+    let mut administrator = PgConnection::establish(&std::env::var("TEST_POSTGRES_URL").unwrap()).unwrap();
+    administrator.batch_execute(&format!("SELECT pg_terminate_backend({first}, 5000)")).unwrap();
+    assert_ne!(sessions.run(move |conn| conn.number(pid)).await.unwrap(), first);
 }

@@ -207,6 +207,16 @@ fn a_pool_that_exists_can_be_used() {
     assert_eq!(sessions.with(|conn| conn.number("SELECT 3 AS n")).unwrap(), 3);
 }
 
+#[tokio::test]
+async fn a_database_that_went_away_is_an_error_after_the_time_out() {
+    let manager = diesel::r2d2::ConnectionManager::<SqliteConnection>::new("/nowhere/at/all.db");
+    let pool =
+        diesel::r2d2::Pool::builder().connection_timeout(Duration::from_millis(70)).build_unchecked(manager);
+    let error = Sessions::from_pool(pool).run(|conn| conn.number("SELECT 1 AS n")).await.unwrap_err();
+    assert!(matches!(error, SessionsError::Exhausted(_)), "{error:?}");
+    assert_eq!(error.to_string(), "no database connection became free in time");
+}
+
 #[test]
 fn settings_come_from_a_file() {
     let read = |json| serde_json::from_str::<PoolSettings>(json);
