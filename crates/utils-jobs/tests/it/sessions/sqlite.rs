@@ -98,12 +98,9 @@ fn a_write_transaction_takes_the_lock_at_its_beginning() {
 
 #[test]
 fn callers_that_wait_for_a_connection_take_no_blocking_thread() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .max_blocking_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    // one thread, so that tasks run exactly when this one lets them
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let sessions = Sessions::<SqliteConnection>::builder(":memory:")
             .timeout(Duration::from_secs(30))
@@ -133,7 +130,9 @@ fn callers_that_wait_for_a_connection_take_no_blocking_thread() {
                 })
             })
             .collect();
-        tokio::task::yield_now().await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
         let other = tokio::time::timeout(Duration::from_secs(5), tokio::task::spawn_blocking(|| 1));
         assert_eq!(other.await.expect("a blocking thread is free").unwrap(), 1);
         assert_eq!(done.load(Ordering::SeqCst), 0, "they are still waiting");
