@@ -5,6 +5,8 @@ use std::any::type_name;
 /// One name of each crate that is on, used through the facade, by its feature.
 fn names() -> Vec<(&'static str, &'static str)> {
     vec![
+        #[cfg(feature = "config")]
+        ("config", type_name::<webutils::config::UrlParts>()),
         #[cfg(feature = "jobs")]
         ("jobs", type_name::<webutils::jobs::PoolSettings>()),
         #[cfg(feature = "pagination")]
@@ -13,6 +15,8 @@ fn names() -> Vec<(&'static str, &'static str)> {
         ("release", type_name::<webutils::release::Release>()),
         #[cfg(feature = "restful")]
         ("restful", type_name::<webutils::restful::Restful>()),
+        #[cfg(feature = "sentry")]
+        ("sentry", type_name::<webutils::sentry::SentrySettings>()),
         #[cfg(feature = "testing")]
         ("testing", type_name::<webutils::testing::TestApp>()),
         #[cfg(feature = "token-auth")]
