@@ -36,7 +36,11 @@ use crate::{Sid, claims::Token, engine::TokenAuth, error::Error, store::Store};
 ///     Ok(HttpResponse::Ok().body(format!("good bye, {}", auth.user)))
 /// }
 /// ```
-pub struct Auth<C>(Rc<Verified<C>>);
+pub struct Auth<C> {
+    token: Rc<Token<C>>,
+    mounted: Mounted<C>,
+    source: Source,
+}
 
 /// As [`Auth`], for routes that also serve those who are not signed in.
 ///
@@ -44,12 +48,6 @@ pub struct Auth<C>(Rc<Verified<C>>);
 /// as well, so that nobody is treated as a stranger without being told.
 #[derive(Debug)]
 pub struct MaybeAuth<C>(pub Option<Auth<C>>);
-
-struct Verified<C> {
-    token: Token<C>,
-    mounted: Mounted<C>,
-    source: Source,
-}
 
 /// The engine and its options where the extractors find them: without the type of the store.
 pub(crate) struct Mounted<C>(Rc<Mount<C>>);
@@ -60,7 +58,7 @@ struct Mount<C> {
 }
 
 trait Engine<C> {
-    fn verify(&self, token: &str) -> Result<Token<C>, Error>;
+    fn verify(&self, token: &str) -> Result<Rc<Token<C>>, Error>;
     fn confirm(&self, session: Sid) -> Pin<Box<dyn Future<Output = Result<(), Error>> + '_>>;
     fn now(&self) -> i64;
     /// The same for all clones of one engine.
@@ -85,7 +83,7 @@ impl<C> Auth<C> {
     /// # Errors
     /// [`Error::NotFresh`]: 401 `insufficient_user_authentication`, upon which the client lets the user sign in again.
     pub fn fresh(&self, max_age: Duration) -> Result<&Self, Error> {
-        let now = self.0.mounted.0.engine.now();
+        let now = self.mounted.0.engine.now();
         let fresh = self.auth_time.is_some_and(|at| {
             let age = now.saturating_sub(at.saturating_mul(1000));
             u128::try_from(age).unwrap_or(0) <= max_age.as_millis()
@@ -99,12 +97,12 @@ impl<C> Auth<C> {
     /// # Errors
     /// [`Error::Revoked`]; [`Error::Store`] when the store did not answer.
     pub async fn confirm(&self) -> Result<&Self, Error> {
-        self.0.mounted.0.engine.confirm(self.session).await?;
+        self.mounted.0.engine.confirm(self.session).await?;
         Ok(self)
     }
 
     pub(crate) fn came_by_cookie(&self) -> bool {
-        self.0.source == Source::Cookie
+        self.source == Source::Cookie
     }
 }
 
@@ -112,19 +110,19 @@ impl<C> Deref for Auth<C> {
     type Target = Token<C>;
 
     fn deref(&self) -> &Token<C> {
-        &self.0.token
+        &self.token
     }
 }
 
 impl<C> Clone for Auth<C> {
     fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
+        Self { token: Rc::clone(&self.token), mounted: self.mounted.clone(), source: self.source }
     }
 }
 
 impl<C: fmt::Debug> fmt::Debug for Auth<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Auth").field(&self.0.token).finish()
+        formatter.debug_tuple("Auth").field(&self.token).finish()
     }
 }
 
@@ -170,7 +168,7 @@ impl<C: 'static> Mounted<C> {
     /// The request's token, verified now or before.
     pub(crate) fn authenticate(&self, request: &HttpRequest) -> Result<Option<Auth<C>>, Error> {
         if let Some(auth) = request.extensions().get::<Auth<C>>()
-            && auth.0.mounted.is_same_as(self)
+            && auth.mounted.is_same_as(self)
         {
             return Ok(Some(auth.clone()));
         }
@@ -200,8 +198,7 @@ impl<C: 'static> Mounted<C> {
             cookies.check_origin(head)?;
         }
         let token = engine.verify(&presented.token)?;
-        let verified = Verified { token, mounted: self.clone(), source: presented.source };
-        Ok(Some(Auth(Rc::new(verified))))
+        Ok(Some(Auth { token, mounted: self.clone(), source: presented.source }))
     }
 
     /// Whether both are the same engine, read from the same places.
@@ -223,8 +220,8 @@ where
     C: Serialize + DeserializeOwned + 'static,
     S: Store,
 {
-    fn verify(&self, token: &str) -> Result<Token<C>, Error> {
-        TokenAuth::verify(self, token)
+    fn verify(&self, token: &str) -> Result<Rc<Token<C>>, Error> {
+        self.verify_shared(token)
     }
 
     fn confirm(&self, session: Sid) -> Pin<Box<dyn Future<Output = Result<(), Error>> + '_>> {
