@@ -1,0 +1,283 @@
+//! The layers of settings, and what is said when they are wrong.
+#![allow(dead_code, reason = "some fields are only there to be set")]
+use std::{fs, net::SocketAddr, path::Path};
+
+use expect_test::{Expect, expect};
+use serde::Deserialize;
+use serde_json::json;
+use utils_config::{Loader, Origin, Secret, UrlParts, load};
+
+#[derive(Debug, Deserialize)]
+struct Settings {
+    database: Database,
+    #[serde(default)]
+    http: Http,
+    auth: Auth,
+    sentry_dsn: Option<Secret>,
+    #[serde(default)]
+    hosts: Vec<String>,
+    log_file: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Database {
+    url: UrlParts,
+    #[serde(default = "ten")]
+    pool: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Http {
+    bind: SocketAddr,
+    worker_count: u16,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { bind: ([127, 0, 0, 1], 8080).into(), worker_count: 4 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Auth {
+    key: Secret,
+    minutes: u16,
+    #[serde(default)]
+    old_keys: Vec<Secret>,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+const FILE: &str = r#"
+hosts = ["a.example", "b.example"]
+
+[database]
+url = "postgres://shop:hunter2@db/shop"
+pool = 20
+
+[http]
+worker-count = 8
+
+[auth]
+key = "hunter2"
+minutes = 15
+"#;
+
+/// The loader with this file, named as the messages name it.
+fn with_file(directory: &Path, content: &str) -> Loader {
+    let path = directory.join("settings.toml");
+    fs::write(&path, content).unwrap();
+    load("APP").file(path)
+}
+
+#[track_caller]
+fn check(content: &str, environment: &[(&str, &str)], expected: Expect) {
+    let directory = tempfile::tempdir().unwrap();
+    let settings =
+        with_file(directory.path(), content).env_from(environment.iter().copied()).build::<Settings>();
+    let text = settings.map_or_else(|error| error.to_string(), |settings| settings.to_string());
+    let directory = format!("{}/", directory.path().display());
+    let lines: Vec<String> =
+        text.replace(&directory, "").lines().map(|line| line.trim_end().to_owned()).collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn each_layer_wins_over_the_one_before_it_and_the_table_says_which_it_was() {
+    check(
+        FILE,
+        &[
+            ("APP_DATABASE__POOL", "30"),
+            ("APP_HTTP__WORKER_COUNT", "9"),
+            ("APP_HOSTS", "c.example, d.example"),
+            ("APP_SENTRY_DSN", ""),
+            ("APP_LOG_FILE", "app.log"),
+            ("APPLE_DATABASE__POOL", "1"),
+            ("PATH", "/bin"),
+        ],
+        expect![[r#"
+            auth.key           [secret]                     settings.toml
+            auth.minutes       15                           settings.toml
+            auth.old_keys      -                            default
+            database.pool      30                           environment variable APP_DATABASE__POOL
+            database.url       postgres://shop:***@db/shop  settings.toml
+            hosts              c.example, d.example         environment variable APP_HOSTS
+            http.bind          -                            default
+            http.worker-count  9                            environment variable APP_HTTP__WORKER_COUNT
+            log_file           app.log                      environment variable APP_LOG_FILE
+            sentry_dsn         [secret]                     environment variable APP_SENTRY_DSN"#]],
+    );
+}
+
+#[test]
+fn the_values_are_those_of_the_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let loader = with_file(directory.path(), FILE)
+        .defaults(json!({"auth": {"minutes": 1}, "http": {"bind": "0.0.0.0:1"}}));
+    let settings = loader
+        .env_from([("APP_HOSTS", "x,y"), ("APP_AUTH__OLD_KEYS", "one,two")])
+        .build::<Settings>()
+        .unwrap();
+    assert_eq!(settings.hosts, ["x", "y"]);
+    assert_eq!((settings.database.pool, settings.http.worker_count, settings.auth.minutes), (20, 8, 15));
+    assert_eq!(settings.http.bind, ([0, 0, 0, 0], 1).into());
+    assert_eq!(settings.origin("http.bind"), Some(&Origin::Default));
+    assert_eq!(settings.auth.old_keys.iter().map(Secret::expose).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(settings.auth.key.expose(), "hunter2");
+    assert_eq!(settings.origin("nothing"), None);
+}
+
+#[test]
+fn no_table_and_no_debug_text_shows_a_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let loader = with_file(directory.path(), FILE)
+        .env_from([("APP_AUTH__OLD_KEYS", "hunter2,hunter2"), ("APP_SENTRY_DSN", "hunter2")]);
+    let settings = loader.build::<Settings>().unwrap();
+    let text = format!("{settings}\n{settings:?}");
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(text.contains("[secret]"), "{text}");
+}
+
+#[test]
+fn every_problem_is_said_at_once_with_what_to_set() {
+    check(
+        "[database]\nurl = \"shop:hunter2@db\"\n\n[http]\nworkers = -1\nbind = \"localhost\"\n\n[auth]\nminutes = 70000\n",
+        &[
+            ("APP_DATABASE__POOL", "many"),
+            ("APP_TYPO", "1"),
+            ("APP_AUTH__OLD_KEYS", "a"),
+            ("APP_HTTP__WORKER_COUNT", "-3"),
+        ],
+        expect![[r#"
+            8 settings are wrong:
+              auth.key           is missing: set APP_AUTH__KEY, or `auth.key` in settings.toml
+              auth.minutes       must be between 0 and 65535 (settings.toml)
+              database.pool      must be a whole number (environment variable APP_DATABASE__POOL)
+              database.url       the URL has no `//` after its scheme (settings.toml)
+              http.bind          not a valid socket address (settings.toml)
+              http.worker-count  must be between 0 and 65535 (environment variable APP_HTTP__WORKER_COUNT)
+              http.workers       is not a known setting (settings.toml)
+              typo               is not a known setting (environment variable APP_TYPO)"#]],
+    );
+}
+
+#[test]
+fn a_secret_can_be_in_a_file_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("key");
+    fs::write(&secret, "from the file \n").unwrap();
+    let path = secret.to_str().unwrap();
+    let loader = with_file(directory.path(), FILE);
+    let settings = loader.clone().env_from([
+        ("APP_AUTH__KEY_FILE", path),
+        ("APP_AUTH__KEY", "from the variable"),
+        ("APP_LOG_FILE", "app.log"),
+    ]);
+    let settings = settings.build::<Settings>().unwrap();
+    assert_eq!(settings.auth.key.expose(), "from the file ");
+    assert_eq!(settings.origin("auth.key"), Some(&Origin::SecretFile("APP_AUTH__KEY_FILE".to_owned())));
+    assert_eq!(settings.log_file.as_deref(), Some("app.log"), "a setting of that name comes first");
+
+    let error = loader
+        .env_from([("APP_AUTH__KEY_FILE", "/nowhere/key"), ("APP_TYPO_FILE", path)])
+        .build::<Settings>();
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("APP_AUTH__KEY_FILE  names a file that could not be read: it does not exist"),
+        "{error}"
+    );
+    assert!(
+        error.contains("typo                is not a known setting (file named by APP_TYPO_FILE)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read_are_said_and_do_not_make_settings_missing() {
+    let problems = |content: &str, pool: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let loader = with_file(directory.path(), content).env_from([("APP_DATABASE__POOL", pool)]);
+        let error = loader.build::<Settings>().unwrap_err();
+        let file = directory.path().join("settings.toml").display().to_string();
+        assert_eq!(error.problems()[0].setting, file);
+        error.problems().iter().map(|problem| problem.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        problems("[database\n", "x"),
+        [
+            "is not valid TOML at line 1: unclosed table, expected `]`",
+            "must be a whole number (environment variable APP_DATABASE__POOL)",
+        ]
+    );
+    let secret = problems("b = 1\na = \"hunter2\n", "1");
+    assert_eq!(secret, ["is not valid TOML at line 2: invalid basic string, expected `\"`"]);
+    let directory = tempfile::tempdir().unwrap();
+    let build = |loader: Loader| loader.env_from([("", ""); 0]).build::<Settings>().unwrap_err().to_string();
+    let missing = build(load("APP").file("nowhere.toml"));
+    assert_eq!(missing, "1 setting is wrong:\n  nowhere.toml  could not be read: it does not exist");
+    let directory = build(load("APP").file(directory.path()));
+    assert!(directory.ends_with("could not be read: it is not an ordinary file"), "{directory}");
+    let optional = build(load("APP").optional_file("nowhere.toml"));
+    assert!(optional.starts_with("3 settings are wrong:\n  auth.key      is missing"), "{optional}");
+}
+
+#[test]
+fn variables_that_make_no_sense_are_said() {
+    check(
+        FILE,
+        &[
+            ("APP_", "1"),
+            ("APP___POOL", "1"),
+            ("APP_HOSTS", "a"),
+            ("APP_HOSTS__FIRST", "b"),
+            ("APP_A__A__A__A__A__A__A__A__A__A__A__A__A__A__A__A__A", "1"),
+        ],
+        expect![[r#"
+            5 settings are wrong:
+              APP_                                                   names no setting
+              APP_A__A__A__A__A__A__A__A__A__A__A__A__A__A__A__A__A  is nested more than 16 deep
+              APP___POOL                                             names no setting
+              APP_HOSTS__FIRST                                       excludes APP_HOSTS: set only one of them
+              hosts                                                  must be a list (environment variable APP_HOSTS__FIRST)"#]],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf8_is_said() {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+    let directory = tempfile::tempdir().unwrap();
+    let broken = OsString::from_vec(vec![0xff]);
+    let loader = with_file(directory.path(), FILE)
+        .env_from([(OsString::from("APP_HOSTS"), broken.clone()), (broken.clone(), broken)]);
+    let error = loader.build::<Settings>().unwrap_err();
+    assert_eq!(error.to_string(), "1 setting is wrong:\n  APP_HOSTS  is not UTF-8");
+}
+
+#[test]
+fn a_type_that_repeats_its_value_is_not_repeated() {
+    #[derive(Debug)]
+    struct Echo;
+    impl<'de> Deserialize<'de> for Echo {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            Err(serde::de::Error::custom(format!("{text} is wrong")))
+        }
+    }
+    #[derive(Debug, Deserialize)]
+    struct Only {
+        echo: Echo,
+    }
+    let error = load("APP").env_from([("APP_ECHO", "hunter2")]).build::<Only>().unwrap_err();
+    assert_eq!(error.problems()[0].message, "is not valid (environment variable APP_ECHO)");
+}
+
+#[test]
+fn an_empty_prefix_reads_no_variable() {
+    #[derive(Debug, Deserialize)]
+    struct Nothing {}
+    assert!(load("").env_from([("_X", "1"), ("PATH", "/bin")]).build::<Nothing>().is_ok());
+}
