@@ -41,7 +41,7 @@ fn status(answer: &str) -> u16 {
 }
 
 #[actix_rt::test]
-async fn headers_in_bytes() {
+async fn a_header_that_is_not_to_the_letter_is_refused() {
     let site = Site::new();
     let token = site.login("ann").await.token;
     let (address, server) = site.serve();
