@@ -34,14 +34,14 @@ macro_rules! test_backend {
             let conn = &mut *$connect();
             for limit in [1, 10, 56, 57, 58] {
                 let mut seen = Vec::new();
-                loop {
+                let mut has_more = true;
+                while has_more {
                     let order = (items::grp.desc(), items::id.asc());
                     let query = items::table.paginate(page(seen.len() as i64, limit)).order_by(order);
                     let slice: Slice<Item> = query.load_slice(conn).unwrap();
+                    assert!(!slice.items.is_empty(), "an empty page after {}", seen.len());
                     seen.extend(ids(&slice.items));
-                    if !slice.has_more {
-                        break;
-                    }
+                    has_more = slice.has_more;
                 }
                 let all: Vec<i64> = items::table
                     .select(items::id)

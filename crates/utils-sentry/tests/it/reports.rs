@@ -146,6 +146,26 @@ async fn nothing_secret_of_a_request_is_reported() {
     );
 }
 
+#[actix_rt::test]
+async fn the_body_of_a_request_is_not_reported_and_still_reaches_the_handler() {
+    let reports = Reports::of(&settings());
+    let login =
+        web::post().to(async |body: String| Err::<String, _>(io::Error::other(body.len().to_string())));
+    let app =
+        App::new().route("/login", login).wrap(utils_sentry::middleware().with_hub(Arc::clone(&reports.hub)));
+    let app = test::init_service(app).await;
+    let body = r#"{"username":"me","pin":"hunter2"}"#;
+    let request = TestRequest::post()
+        .uri("/login")
+        .insert_header(("content-type", "application/json"))
+        .insert_header(("content-length", body.len().to_string()))
+        .set_payload(body);
+    test::call_service(&app, request.to_request()).await;
+    let events = reports.take();
+    assert_eq!(events[0].exception.values[0].value, Some(body.len().to_string()));
+    assert_eq!(events[0].request.as_ref().unwrap().data, None);
+}
+
 #[test]
 fn every_report_has_the_site_and_the_environment_and_no_server_name() {
     let reports = Reports::of(&settings().site("berlin").environment("staging"));
