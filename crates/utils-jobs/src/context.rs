@@ -262,14 +262,14 @@ impl fmt::Debug for Context {
 }
 
 /// The application's data, by type.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct DataMap {
-    by_type: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl DataMap {
     pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, data: T) {
-        self.by_type.insert(TypeId::of::<T>(), Box::new(data));
+        self.by_type.insert(TypeId::of::<T>(), Arc::new(data));
     }
 
     fn get<T: 'static>(&self) -> Option<&T> {

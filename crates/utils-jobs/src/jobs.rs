@@ -157,10 +157,10 @@ impl Jobs {
         &self.inner.clock
     }
 
-    /// Moves the clock forward: for tests.
+    /// Moves the clock forward, and lets the workers of this process see what is due then: for tests.
     pub fn advance(&self, by: Duration) {
         self.inner.clock.advance(by);
-        self.wake();
+        self.tell(|| Msg::Moved);
     }
 
     /// Tells the workers of this process that there is something to do. Needed by nobody: after

@@ -37,6 +37,8 @@ pub(crate) enum Msg {
     Wake,
     /// There will be new jobs, once a transaction commits.
     Soon,
+    /// The clock was moved by hand: all is due.
+    Moved,
     /// Somebody asked for something that is told with the leases, such as a cancellation.
     Beat,
     /// An attempt has ended.
@@ -67,6 +69,8 @@ const LAST_WORDS: Duration = Duration::from_secs(20);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// How often finished jobs are looked through for old ones.
 const PURGE_EVERY: Duration = Duration::from_secs(300);
+/// After a day without a sign, a worker is taken off the list, in milliseconds.
+const A_DAY: i64 = 86_400_000;
 /// How many finished jobs are deleted in one go.
 const PURGED: usize = 1_000;
 
@@ -209,6 +213,12 @@ impl Pump {
                 self.look = Some(Duration::from_millis(1));
                 self.claim_at = self.claim_at.min(now + Duration::from_millis(1));
                 self.promote_at = self.promote_at.min(now + Duration::from_millis(1));
+            }
+            Msg::Moved => {
+                self.claim_at = now;
+                self.promote_at = now;
+                self.beat_at = now;
+                self.plan_at = now;
             }
             Msg::Beat => self.beat_at = now,
             Msg::Finished(finish) => {
@@ -527,7 +537,9 @@ impl Pump {
                 "stopped without writing the last ends down: these jobs will run again"
             );
         }
-        if let Err(error) = self.config.jobs.store().gone(&self.config.worker) {
+        if let Err(error) =
+            self.config.jobs.store().gone(&self.config.worker, self.config.jobs.clock().millis() - A_DAY)
+        {
             tracing::debug!(%error, "the worker could not be taken off the list");
         }
     }

@@ -25,12 +25,13 @@ type Output = Result<Box<RawValue>, Failure>;
 type Running = Pin<Box<dyn Future<Output = Output> + Send>>;
 
 /// The job types that a worker knows.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Registry {
     by_name: HashMap<&'static str, Registered>,
 }
 
 /// A job type without its type.
+#[derive(Clone)]
 pub(crate) struct Registered {
     pub policy: Policy,
     start: fn(&[u8], Context) -> Result<Running, serde_json::Error>,
@@ -131,7 +132,12 @@ impl Runner {
         } else {
             tokio::spawn(running.instrument(span))
         };
-        let output = Guarded(task).supervise(&registered.policy, delivery, stop).await?;
+        let mut task = Guarded(task);
+        let output = task.supervise(&registered.policy, delivery, stop).await;
+        if !registered.policy.blocking {
+            task.end().await;
+        }
+        let output = output?;
         let max = self.jobs.settings().max_bytes;
         if output.get().len() > max {
             let size = output.get().len();
@@ -151,8 +157,16 @@ impl Drop for Guarded {
 }
 
 impl Guarded {
+    /// Waits until the future is dropped, so that no two attempts overlap; not for ever, as it may be blocking.
+    async fn end(&mut self) {
+        if !self.0.is_finished() {
+            self.0.abort();
+            let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.0).await;
+        }
+    }
+
     async fn supervise(
-        mut self,
+        &mut self,
         policy: &Policy,
         delivery: &Delivery,
         mut stop: watch::Receiver<Option<Stopping>>,

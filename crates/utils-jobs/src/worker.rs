@@ -73,8 +73,8 @@ use crate::{
 pub struct Worker {
     jobs: Jobs,
     name: Option<String>,
-    registry: Registry,
-    data: DataMap,
+    registry: Arc<Registry>,
+    data: Arc<DataMap>,
     queues: Vec<String>,
     concurrency: usize,
     prefetch: usize,
@@ -91,8 +91,8 @@ impl Worker {
         Self {
             jobs: jobs.clone(),
             name: None,
-            registry: Registry::default(),
-            data: DataMap::default(),
+            registry: Arc::default(),
+            data: Arc::default(),
             queues: Vec::new(),
             concurrency: cores * 4,
             prefetch: 0,
@@ -105,7 +105,7 @@ impl Worker {
 
     /// Runs jobs of this type.
     pub fn handle<J: Job>(mut self) -> Self {
-        if !self.registry.add::<J>() {
+        if !Arc::make_mut(&mut self.registry).add::<J>() {
             self.error.get_or_insert(JobsError::NameTaken(J::NAME));
         }
         self
@@ -113,7 +113,7 @@ impl Worker {
 
     /// Gives all jobs something of the application's, by its type: see [`Context::data`](crate::Context::data).
     pub fn data<T: Send + Sync + 'static>(mut self, data: T) -> Self {
-        self.data.insert(data);
+        Arc::make_mut(&mut self.data).insert(data);
         self
     }
 
@@ -212,7 +212,7 @@ impl Worker {
         self.jobs.settings().check().map_err(JobsError::Settings)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| JobsError::Runtime)?;
         let name: Arc<str> = name::unique(self.name.as_deref(), self.jobs.release()).into();
-        let registry = Arc::new(self.registry);
+        let registry = self.registry;
         let mut queues: BTreeSet<String> = self.queues.into_iter().collect();
         if queues.is_empty() {
             queues.extend(registry.types().map(|(_, policy)| policy.queue.to_owned()));
@@ -230,7 +230,7 @@ impl Worker {
             jobs: self.jobs.clone(),
             worker: Arc::clone(&name),
             registry,
-            data: Arc::new(self.data),
+            data: self.data,
             pump: sender.clone(),
         };
         let context = WorkerContext::new(&name);

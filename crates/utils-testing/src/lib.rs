@@ -41,6 +41,8 @@ mod crud;
 mod db;
 mod error_body;
 mod exchange;
+#[cfg(feature = "jobs")]
+pub mod jobs;
 mod operation;
 mod privileges;
 mod reply;

@@ -56,7 +56,7 @@ impl JobsBuilder {
 
     /// Sets the release of the program: it stands in every job's context, in the worker's name and in traces.
     /// Default: what
-    /// [`utils_release::release`] finds.
+    /// [`utils_release::release()`] finds.
     #[must_use]
     pub fn release(mut self, release: impl ToString) -> Self {
         self.release = release.to_string();

@@ -107,8 +107,8 @@ impl<C: JobConn> Store for DieselStore<C> {
         self.run(|conn| sql::seen(conn, worker).map(drop))
     }
 
-    fn gone(&self, worker: &str) -> Result<(), JobsError> {
-        self.run(|conn| sql::gone(conn, worker).map(drop))
+    fn gone(&self, worker: &str, before: i64) -> Result<(), JobsError> {
+        self.run(|conn| sql::gone(conn, worker, before).map(drop))
     }
 
     fn server_time(&self) -> Result<Option<i64>, JobsError> {

@@ -391,7 +391,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn gone(&self, _: &str) -> Result<(), JobsError> {
+    fn gone(&self, _: &str, _: i64) -> Result<(), JobsError> {
         Ok(())
     }
 

@@ -107,7 +107,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn pause(&self, queue: &str, paused: bool) -> Result<(), JobsError>;
     fn paused(&self) -> Result<Vec<String>, JobsError>;
     fn seen(&self, worker: &WorkerRow<'_>) -> Result<(), JobsError>;
-    fn gone(&self, worker: &str) -> Result<(), JobsError>;
+    fn gone(&self, worker: &str, before: i64) -> Result<(), JobsError>;
 
     /// The server's clock in milliseconds since 1970, where it may differ from ours.
     fn server_time(&self) -> Result<Option<i64>, JobsError>;

@@ -15,8 +15,8 @@ use crate::list::{Filter, Order};
 
 /// How many rows go into one statement; every database takes 15 times as many binds.
 const CHUNK: usize = 500;
-/// How many scheduled jobs are moved in one round.
-const PROMOTED: i64 = 1_000;
+/// How many jobs are promoted, taken back or expired in one round.
+const SWEPT: i64 = 1_000;
 
 /// Puts jobs into the table, in the transaction that the connection is in.
 pub(crate) fn insert<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<Vec<Inserted>> {
@@ -154,32 +154,25 @@ fn claim<C: JobConn>(
             Value::Big(i64::try_from(limit).unwrap_or(i64::MAX)),
         ],
     );
-    const TAKE: &str = "UPDATE utils_jobs SET state = 1, attempts = attempts + 1, worker = ?, lease_until = ?, started_at = ?, \
-                        progress = NULL, progress_note = NULL WHERE id IN (";
-    let take = || Statement::new(TAKE).bind(round.worker).bind(round.lease_until).bind(round.now);
-    let mut claimed = match C::DIALECT {
-        Dialect::Mysql => {
-            pick.push(" FOR UPDATE SKIP LOCKED");
-            let ids: Vec<String> = conn.texts(pick)?.into_iter().map(|row| row.t).collect();
-            if ids.is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut update = take();
-            update.push_with(&format!("{})", marks(ids.len())), ids.iter().map(Value::from));
-            conn.execute(update)?;
-            let mut rows = Statement::new(format!("SELECT {CLAIMED} FROM utils_jobs WHERE id IN ("));
-            rows.push_with(&format!("{})", marks(ids.len())), ids.iter().map(Value::from));
-            conn.claimed(rows)?
-        }
-        dialect => {
-            if dialect == Dialect::Postgres {
-                pick.push(" FOR UPDATE SKIP LOCKED");
-            }
-            let mut update = take();
-            update.append(pick);
-            update.push(&format!(") RETURNING {CLAIMED}"));
-            conn.claimed(update)?
-        }
+    let mut ids = Vec::new();
+    let Some(these) = these(conn, pick, &mut ids)? else { return Ok(Vec::new()) };
+    let mut take = Statement::new(format!(
+        "UPDATE {} SET state = 1, attempts = attempts + 1, worker = ?, lease_until = ?, started_at = ?, \
+         progress = NULL, progress_note = NULL WHERE ",
+        by_id::<C>()
+    ))
+    .bind(round.worker)
+    .bind(round.lease_until)
+    .bind(round.now);
+    take.append(these);
+    let mut claimed = if C::DIALECT == Dialect::Mysql {
+        conn.execute(take)?;
+        let mut rows = Statement::new(format!("SELECT {CLAIMED} FROM utils_jobs WHERE id IN ("));
+        rows.push_with(&format!("{})", marks(ids.len())), ids.iter().map(Value::from));
+        conn.claimed(rows)?
+    } else {
+        take.push(&format!(" RETURNING {CLAIMED}"));
+        conn.claimed(take)?
     };
     claimed.sort_by(|a, b| (-a.priority, a.run_at, &a.id).cmp(&(-b.priority, b.run_at, &b.id)));
     Ok(claimed)
@@ -197,7 +190,7 @@ pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now
     let mut finished = 0;
     for ((to, run_at, result, error, uncount), group) in groups {
         for chunk in group.chunks(CHUNK) {
-            let mut update = Statement::new("UPDATE utils_jobs SET ");
+            let mut update = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
             if state::is_final(to) {
                 update.push_with(
                     "state = CASE WHEN cancel_requested = 1 AND ? = 3 THEN 4 ELSE ? END, finished_at = ?, \
@@ -228,16 +221,19 @@ pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now
                 ", worker = NULL, lease_until = NULL WHERE worker = ? AND state = 1 AND ",
                 [Value::Text(worker)],
             );
-            let (open, pair) = match C::DIALECT {
-                Dialect::Sqlite => ("(id, attempts) IN (VALUES ", "(?, ?)"),
-                _ => ("(id, attempts) IN (", "(?, ?)"),
-            };
-            update.push(open);
+            update.push(match C::DIALECT {
+                Dialect::Sqlite => "(id, attempts) IN (VALUES ",
+                _ => "(id, attempts) IN (",
+            });
             for (position, each) in chunk.iter().enumerate() {
                 update.push(if position > 0 { ", " } else { "" });
-                update.push_with(pair, [Value::Text(&each.id), Value::Int(each.attempts)]);
+                update.push_with("(?, ?)", [Value::Text(&each.id), Value::Int(each.attempts)]);
             }
             update.push(")");
+            if C::DIALECT == Dialect::Mysql {
+                let ids = chunk.iter().map(|each| Value::Text(&each.id));
+                update.push_with(&format!(" AND id IN ({})", marks(chunk.len())), ids);
+            }
             finished += conn.execute(update)?;
         }
     }
@@ -245,7 +241,7 @@ pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now
 }
 
 fn save_progress<C: JobConn>(conn: &mut C, worker: &str, progress: &Progress) -> QueryResult<usize> {
-    let mut update = Statement::new("UPDATE utils_jobs SET ");
+    let mut update = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
     update.push_with(
         "progress = ?, progress_note = ? WHERE id = ? AND worker = ? AND attempts = ? AND state = 1",
         [
@@ -262,11 +258,8 @@ fn save_progress<C: JobConn>(conn: &mut C, worker: &str, progress: &Progress) ->
 /// Renews the leases of the jobs held, and only those: a claim whose commit was not confirmed must run out.
 fn renew<C: JobConn>(conn: &mut C, worker: &str, held: &[String], until: i64) -> QueryResult<Vec<Lease>> {
     for chunk in held.chunks(CHUNK) {
-        let mut update = Statement::new(
-            "UPDATE utils_jobs SET lease_until = ? WHERE worker = ? AND state = 1 AND id IN (",
-        )
-        .bind(until)
-        .bind(worker);
+        let lease = "SET lease_until = ? WHERE worker = ? AND state = 1 AND id IN (";
+        let mut update = Statement::new(format!("UPDATE {} {lease}", by_id::<C>())).bind(until).bind(worker);
         update.push_with(&format!("{})", marks(chunk.len())), chunk.iter().map(Value::from));
         conn.execute(update)?;
     }
@@ -280,59 +273,94 @@ fn renew<C: JobConn>(conn: &mut C, worker: &str, held: &[String], until: i64) ->
 
 /// Takes back the jobs of workers that died or stalled. Out of attempts: dead, so that a job that kills its worker ends.
 fn reap<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
-    let mut update = Statement::new(
-        "UPDATE utils_jobs SET \
-         state = CASE WHEN cancel_requested = 1 THEN 4 WHEN attempts >= max_attempts THEN 3 ELSE 0 END, \
-         error = 'the worker died or stalled: its lease ran out', \
-         finished_at = CASE WHEN cancel_requested = 1 OR attempts >= max_attempts THEN ? ELSE NULL END, \
-         unique_key = CASE WHEN (cancel_requested = 1 OR attempts >= max_attempts) AND keep_key = 0 THEN NULL \
-         ELSE unique_key END, worker = NULL, lease_until = NULL WHERE ",
+    update_some(
+        conn,
+        Statement::new(
+            "state = CASE WHEN cancel_requested = 1 THEN 4 WHEN attempts >= max_attempts THEN 3 ELSE 0 END, \
+             error = 'the worker died or stalled: its lease ran out', \
+             finished_at = CASE WHEN cancel_requested = 1 OR attempts >= max_attempts THEN ? ELSE NULL END, \
+             unique_key = CASE WHEN (cancel_requested = 1 OR attempts >= max_attempts) AND keep_key = 0 THEN NULL \
+             ELSE unique_key END, worker = NULL, lease_until = NULL",
+        )
+        .bind(now),
+        Statement::new("state = 1 AND lease_until < ? ORDER BY lease_until LIMIT ?").bind(now).bind(SWEPT),
     )
-    .bind(now);
-    match C::DIALECT {
-        Dialect::Postgres => update.push_with(
-            "id IN (SELECT id FROM utils_jobs WHERE state = 1 AND lease_until < ? ORDER BY id FOR UPDATE SKIP LOCKED)",
-            [Value::Big(now)],
-        ),
-        _ => update.push_with("state = 1 AND lease_until < ?", [Value::Big(now)]),
-    }
-    conn.execute(update)
 }
 
 /// Jobs that may not run any more.
 fn expire<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
-    let mut update = Statement::new(
-        "UPDATE utils_jobs SET state = 6, finished_at = ?, error = 'expired before it could run', \
-         unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END WHERE ",
+    update_some(
+        conn,
+        Statement::new(
+            "state = 6, finished_at = ?, error = 'expired before it could run', \
+             unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
+        )
+        .bind(now),
+        Statement::new(
+            "state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?",
+        )
+        .bind(now)
+        .bind(SWEPT),
     )
-    .bind(now);
-    match C::DIALECT {
-        Dialect::Postgres => update.push_with(
-            "id IN (SELECT id FROM utils_jobs WHERE state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ? \
-             ORDER BY id FOR UPDATE SKIP LOCKED)",
-            [Value::Big(now)],
-        ),
-        _ => update
-            .push_with("state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ?", [Value::Big(now)]),
-    }
+}
+
+/// Jobs whose time has come.
+fn promote<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
+    update_some(
+        conn,
+        Statement::new("state = 0"),
+        Statement::new("state = 5 AND run_at <= ? ORDER BY run_at LIMIT ?").bind(now).bind(SWEPT),
+    )
+}
+
+/// Updates the rows that a condition finds and nobody else has locked.
+fn update_some<C: JobConn>(conn: &mut C, set: Statement<'_>, of: Statement<'_>) -> QueryResult<usize> {
+    let mut ids = Vec::new();
+    let mut pick = Statement::new("SELECT id AS t FROM utils_jobs WHERE ");
+    pick.append(of);
+    let Some(these) = these(conn, pick, &mut ids)? else { return Ok(0) };
+    let mut update = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
+    update.append(set);
+    update.push(" WHERE ");
+    update.append(these);
     conn.execute(update)
 }
 
-fn promote<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
-    let sql = match C::DIALECT {
+/// A condition for the rows that a query of ids finds, without waiting for anybody: `None` when it finds none.
+///
+/// MySQL has to ask first, into `ids`: an update that looks for its rows by itself locks what it passes, and runs into
+/// deadlocks with those who update by id.
+fn these<'a, C: JobConn>(
+    conn: &mut C,
+    mut pick: Statement<'a>,
+    ids: &'a mut Vec<String>,
+) -> QueryResult<Option<Statement<'a>>> {
+    let mut these = match C::DIALECT {
         Dialect::Mysql => {
-            "UPDATE utils_jobs SET state = 0 WHERE state = 5 AND run_at <= ? ORDER BY run_at, id LIMIT ?"
+            pick.push(" FOR UPDATE SKIP LOCKED");
+            *ids = conn.texts(pick)?.into_iter().map(|row| row.t).collect();
+            if ids.is_empty() {
+                return Ok(None);
+            }
+            let mut these = Statement::new("id IN (");
+            these.push_with(&marks(ids.len()), ids.iter().map(Value::from));
+            these
         }
         Dialect::Postgres => {
-            "UPDATE utils_jobs SET state = 0 WHERE id IN (SELECT id FROM utils_jobs WHERE state = 5 AND run_at <= ? \
-             ORDER BY run_at LIMIT ? FOR UPDATE SKIP LOCKED)"
+            // An array is made once; a subquery with a limit may be run again and again by the plan.
+            pick.push(" FOR UPDATE SKIP LOCKED)");
+            let mut these = Statement::new("id = ANY (ARRAY(");
+            these.append(pick);
+            these
         }
         Dialect::Sqlite | Dialect::Memory => {
-            "UPDATE utils_jobs SET state = 0 WHERE id IN (SELECT id FROM utils_jobs WHERE state = 5 AND run_at <= ? \
-             ORDER BY run_at LIMIT ?)"
+            let mut these = Statement::new("id IN (");
+            these.append(pick);
+            these
         }
     };
-    conn.execute(Statement::new(sql).bind(now).bind(PROMOTED))
+    these.push(")");
+    Ok(Some(these))
 }
 
 /// Enqueues one tick of a schedule, once however many processes try; the caller opens the transaction.
@@ -436,18 +464,15 @@ pub(crate) fn requeue<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResu
 /// Deletes finished jobs, the oldest first.
 pub(crate) fn purge<C: JobConn>(conn: &mut C, of: i32, before: i64, limit: usize) -> QueryResult<usize> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let old =
-        format!("state = {of} AND finished_at IS NOT NULL AND finished_at < ? ORDER BY finished_at LIMIT ?");
-    let sql = match C::DIALECT {
-        Dialect::Mysql => format!("DELETE FROM utils_jobs WHERE {old}"),
-        Dialect::Postgres => format!(
-            "DELETE FROM utils_jobs WHERE id IN (SELECT id FROM utils_jobs WHERE {old} FOR UPDATE SKIP LOCKED)"
-        ),
-        Dialect::Sqlite | Dialect::Memory => {
-            format!("DELETE FROM utils_jobs WHERE id IN (SELECT id FROM utils_jobs WHERE {old})")
-        }
-    };
-    conn.execute(Statement::new(sql).bind(before).bind(limit))
+    let old = Statement::new(format!(
+        "SELECT id AS t FROM utils_jobs WHERE state = {of} AND finished_at IS NOT NULL AND finished_at < ? \
+         ORDER BY finished_at LIMIT ?"
+    ));
+    let mut ids = Vec::new();
+    let Some(these) = these(conn, old.bind(before).bind(limit), &mut ids)? else { return Ok(0) };
+    let mut delete = Statement::new("DELETE FROM utils_jobs WHERE ");
+    delete.append(these);
+    conn.execute(delete)
 }
 
 pub(crate) fn pause<C: JobConn>(conn: &mut C, queue: &str, paused: bool) -> QueryResult<usize> {
@@ -483,9 +508,10 @@ pub(crate) fn seen<C: JobConn>(conn: &mut C, worker: &WorkerRow<'_>) -> QueryRes
     )
 }
 
-/// Forgets a worker, and those that have not been seen for a day before it.
-pub(crate) fn gone<C: JobConn>(conn: &mut C, worker: &str) -> QueryResult<usize> {
-    conn.execute(Statement::new("DELETE FROM utils_jobs_workers WHERE name = ?").bind(worker))
+/// Forgets a worker, and those that were last seen before a time: they were killed.
+pub(crate) fn gone<C: JobConn>(conn: &mut C, worker: &str, before: i64) -> QueryResult<usize> {
+    let forget = Statement::new("DELETE FROM utils_jobs_workers WHERE name = ? OR seen_at < ?");
+    conn.execute(forget.bind(worker).bind(before))
 }
 
 pub(crate) fn server_time<C: JobConn>(conn: &mut C) -> QueryResult<Option<i64>> {
@@ -498,6 +524,14 @@ pub(crate) fn server_time<C: JobConn>(conn: &mut C) -> QueryResult<Option<i64>> 
         }
         // the same machine's clock
         Dialect::Sqlite | Dialect::Memory => Ok(None),
+    }
+}
+
+/// The table, in an update of rows by their ids. Left to itself, MySQL may lock all running rows to find one.
+fn by_id<C: JobConn>() -> &'static str {
+    match C::DIALECT {
+        Dialect::Mysql => "utils_jobs FORCE INDEX (PRIMARY)",
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => "utils_jobs",
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use super::Worker;
 use crate::{
@@ -72,21 +72,17 @@ impl Worker {
         let runner = Runner {
             jobs: self.jobs.clone(),
             worker: Arc::clone(&name),
-            registry: Arc::new(std::mem::take(&mut self.registry)),
-            data: Arc::new(std::mem::take(&mut self.data)),
+            registry: Arc::clone(&self.registry),
+            data: Arc::clone(&self.data),
             pump: sender,
         };
-        let done = self.run_all_due(&runner, &receiver).await;
-        // Jobs that blocked may still hold what they were given; nothing else does.
-        self.registry = Arc::try_unwrap(runner.registry).unwrap_or_default();
-        self.data = Arc::try_unwrap(runner.data).unwrap_or_default();
-        done
+        self.run_all_due(&runner, &Mutex::new(receiver)).await
     }
 
     async fn run_all_due(
         &self,
         runner: &Runner,
-        messages: &mpsc::Receiver<Msg>,
+        messages: &Mutex<mpsc::Receiver<Msg>>,
     ) -> Result<DueReport, JobsError> {
         let mut report = DueReport::default();
         let mut queues = self.queues.clone();
@@ -104,6 +100,8 @@ impl Worker {
         loop {
             let (wants, worker, end) = (wants.clone(), Arc::clone(&runner.worker), finished.take());
             let progress: Vec<_> = messages
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
                 .try_iter()
                 .filter_map(|message| match message {
                     Msg::Progress(progress) => Some(progress),

@@ -2,12 +2,21 @@
 /// process at once, with exit status 1; jobs that ran then are taken back when their leases run out.
 ///
 /// Do not use it beside actix-web's own signal handling without need: both see every signal.
-pub async fn shutdown_signal() {
-    one_signal().await;
-    tokio::spawn(async {
-        one_signal().await;
-        abort();
-    });
+///
+/// From the call on, inside a tokio runtime, signals are caught; they may come before the future is awaited.
+pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
+    let signals = tokio::runtime::Handle::try_current().ok().and_then(|_| Signals::catch());
+    async move {
+        let Some(mut signals) = signals.or_else(Signals::catch) else {
+            tracing::error!("signals cannot be caught");
+            return std::future::pending().await;
+        };
+        signals.next().await;
+        tokio::spawn(async move {
+            signals.next().await;
+            abort();
+        });
+    }
 }
 
 #[allow(clippy::exit, reason = "the second signal asks for exactly this")]
@@ -17,24 +26,40 @@ fn abort() {
 }
 
 #[cfg(unix)]
-async fn one_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be listened to");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn catch() -> Option<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let terminate = signal(SignalKind::terminate()).ok()?;
+        let interrupt = signal(SignalKind::interrupt()).ok()?;
+        Some(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn one_signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        tracing::error!("signals cannot be listened to");
-        std::future::pending::<()>().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn catch() -> Option<Self> {
+        Some(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -1,3 +1,15 @@
-//! Jobs on every database.
+//! Jobs: the contract on every backend, and what only databases and processes can show.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod database;
 #[cfg(feature = "sqlite")]
 mod end_to_end;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod kill;
+mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
+mod plain;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;

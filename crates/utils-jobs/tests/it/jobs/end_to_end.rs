@@ -45,7 +45,6 @@ async fn end_to_end() {
     assert_eq!(status.state, State::Running, "{status:?}");
     assert_eq!(status.progress, Some(0.5), "{status:?}");
     assert_eq!(jobs.wait(&id, Duration::from_secs(5)).await.unwrap(), 42);
-    let status = jobs.status(&id).await.unwrap().unwrap();
     worker.stop().await.unwrap();
     let id = jobs.enqueue(Double(1)).await.unwrap();
     assert!(matches!(jobs.wait(&id, Duration::from_millis(50)).await, Err(JobsError::StillRunning(_))));

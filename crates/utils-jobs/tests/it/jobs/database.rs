@@ -1,0 +1,373 @@
+//! What only a database can show: transactions, several processes, errors and rows that nobody of us has written.
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use diesel::{QueryResult, connection::SimpleConnection, r2d2::R2D2Connection};
+use serde::{Deserialize, Serialize};
+use utils_jobs::{
+    Clock, Context, Failure, Job, JobConn, Jobs, JobsBuilder, JobsError, Policy, SessionConn, Sessions,
+    State, Worker,
+};
+
+/// A database for one test.
+pub(super) trait Place {
+    type Conn: JobConn + SimpleConnection;
+    const NAME: &'static str;
+
+    fn url(&self) -> String;
+}
+
+/// A name that no other test of any run has.
+pub(super) fn unique() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+    let time = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
+    format!("jobs_{}_{time}_{number}", std::process::id())
+}
+
+pub(super) fn open<P: Place>(place: &P, builder: JobsBuilder) -> Jobs {
+    let jobs = builder.open(&place.url()).unwrap();
+    jobs.migrate().unwrap();
+    jobs
+}
+
+/// The same cases on each database.
+macro_rules! cases {
+    ($place:expr) => {
+        mod on_a_database {
+            use super::*;
+
+            crate::jobs::database::cases!(@all $place;
+                a_rolled_back_job_never_was_and_a_committed_one_is_there_once,
+                a_job_is_never_seen_before_its_row,
+                effects_and_end_are_committed_together,
+                a_job_whose_lease_is_lost_cannot_commit_its_effects,
+                rows_that_nobody_of_us_wrote_do_not_stop_the_queue,
+                migrations_run_from_several_processes_at_once,
+                a_connection_to_another_database_is_refused,
+                a_job_of_another_process_is_found_soon,
+                an_idle_worker_starts_a_committed_job_at_once,
+                killed_workers_lose_no_job,
+                a_stopped_and_continued_process_cannot_end_a_job_twice,
+            );
+        }
+    };
+    (@all $place:expr; $($case:ident,)*) => {
+        $(
+            #[test]
+            fn $case() {
+                utils_testing::jobs::run($place, crate::jobs::database::$case);
+            }
+        )*
+    };
+}
+pub(super) use cases;
+
+pub(super) use super::kill::{
+    a_stopped_and_continued_process_cannot_end_a_job_twice, killed_workers_lose_no_job,
+};
+
+/// Adds one to a counter, in one transaction with its own end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Count {
+    then_fail: bool,
+}
+
+/// Where [`Count`] counts; generic jobs would need a name each.
+struct Counter<C: JobConn>(Sessions<C>);
+
+type Work = Box<
+    dyn Fn(Context, bool) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>
+        + Send
+        + Sync,
+>;
+
+impl Job for Count {
+    const NAME: &'static str = "count";
+    type Output = ();
+
+    fn policy() -> Policy {
+        Policy::new().attempts(5).backoff(utils_jobs::Backoff::fixed(Duration::ZERO))
+    }
+
+    async fn run(self, ctx: Context) -> Result<(), Failure> {
+        let work = ctx.data::<Work>()?;
+        work(ctx.clone(), self.then_fail).await
+    }
+}
+
+impl<C: JobConn + SimpleConnection> Counter<C> {
+    fn new(jobs: &Jobs) -> Self {
+        let sessions = jobs.sessions::<C>().unwrap();
+        sessions.with(|conn| conn.batch_execute("CREATE TABLE counted (n INTEGER NOT NULL)")).unwrap();
+        Self(sessions)
+    }
+
+    fn work(&self) -> Work {
+        let sessions = self.0.clone();
+        Box::new(move |ctx, then_fail| {
+            let sessions = sessions.clone();
+            Box::pin(async move {
+                let first = ctx.attempt() == 1;
+                let done = sessions.tx(move |conn| {
+                    conn.batch_execute("INSERT INTO counted VALUES (1)")?;
+                    ctx.finish_in(conn, &())?;
+                    if then_fail && first { Err(diesel::result::Error::RollbackTransaction) } else { Ok(()) }
+                });
+                done.await?;
+                Ok(())
+            })
+        })
+    }
+
+    fn counted(&self) -> i64 {
+        number(&self.0, "SELECT COUNT(*) AS n FROM counted")
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct Number {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    n: i64,
+}
+
+/// A query for one number, on any of the databases.
+pub(super) trait Ask: Sized {
+    fn ask(&mut self, query: &str) -> QueryResult<i64>;
+}
+
+macro_rules! ask {
+    ($($feature:literal $conn:ty),*) => {$(
+        #[cfg(feature = $feature)]
+        impl Ask for $conn {
+            fn ask(&mut self, query: &str) -> QueryResult<i64> {
+                use diesel::RunQueryDsl;
+                diesel::sql_query(query).get_result::<Number>(self).map(|row| row.n)
+            }
+        }
+    )*};
+}
+ask!("sqlite" diesel::SqliteConnection, "postgres" diesel::PgConnection, "mysql" diesel::MysqlConnection);
+
+pub(super) fn number<C: JobConn>(sessions: &Sessions<C>, query: &str) -> i64 {
+    sessions.with(|conn| ask(conn, query)).unwrap()
+}
+
+fn ask<C: JobConn>(conn: &mut C, query: &str) -> QueryResult<i64> {
+    let conn: &mut dyn std::any::Any = conn;
+    #[cfg(feature = "sqlite")]
+    if let Some(conn) = conn.downcast_mut::<diesel::SqliteConnection>() {
+        return conn.ask(query);
+    }
+    #[cfg(feature = "postgres")]
+    if let Some(conn) = conn.downcast_mut::<diesel::PgConnection>() {
+        return conn.ask(query);
+    }
+    #[cfg(feature = "mysql")]
+    if let Some(conn) = conn.downcast_mut::<diesel::MysqlConnection>() {
+        return conn.ask(query);
+    }
+    Err(diesel::result::Error::NotFound)
+}
+
+pub(super) const SOON: Duration = Duration::from_secs(20);
+
+pub(super) fn quick() -> JobsBuilder {
+    Jobs::builder().lease(Duration::from_millis(900)).poll(Duration::from_millis(100))
+}
+
+pub(super) async fn a_rolled_back_job_never_was_and_a_committed_one_is_there_once<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let counter = Counter::<P::Conn>::new(&jobs);
+    let workers: Vec<_> = (0..4)
+        .map(|_| Worker::new(&jobs).handle::<Count>().data(counter.work()).concurrency(2).start().unwrap())
+        .collect();
+    let writers: Vec<_> = (0..16)
+        .map(|writer| {
+            let (jobs, sessions) = (jobs.clone(), counter.0.clone());
+            tokio::spawn(async move {
+                let mut committed = 0;
+                for round in 0..6 {
+                    let commits = (writer + round) % 3 != 0;
+                    let jobs = jobs.clone();
+                    let done = sessions
+                        .tx(move |conn| {
+                            jobs.enqueue_in(conn, Count { then_fail: false })?;
+                            if commits { Ok(()) } else { Err(JobsError::NotFound) }
+                        })
+                        .await;
+                    assert_eq!(done.is_ok(), commits, "{done:?}");
+                    committed += i64::from(commits);
+                }
+                committed
+            })
+        })
+        .collect();
+    let mut committed = 0;
+    for writer in writers {
+        committed += writer.await.unwrap();
+    }
+    while number(&counter.0, "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 2") < committed {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for worker in workers {
+        worker.stop().await.unwrap();
+    }
+    assert_eq!(number(&counter.0, "SELECT COUNT(*) AS n FROM utils_jobs"), committed);
+    assert_eq!(counter.counted(), committed);
+    assert_eq!(number(&counter.0, "SELECT COUNT(*) AS n FROM utils_jobs WHERE attempts <> 1"), 0);
+}
+
+pub(super) async fn a_job_is_never_seen_before_its_row<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let counter = Counter::<P::Conn>::new(&jobs);
+    let worker = Worker::new(&jobs).handle::<Count>().data(counter.work()).start().unwrap();
+    let writer = jobs.clone();
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let sessions = counter.0.clone();
+    let transaction = tokio::task::spawn_blocking(move || {
+        sessions.with(|conn| {
+            conn.write_tx(|conn| {
+                let id = writer.enqueue_in(conn, Count { then_fail: false })?;
+                receiver.recv().unwrap(); // a slow transaction
+                Ok::<_, JobsError>(id)
+            })
+        })
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    if P::Conn::DATABASE != "SQLite" {
+        assert_eq!(counter.counted(), 0);
+        assert_eq!(jobs.counts().await.unwrap().len(), 0);
+    }
+    sender.send(()).unwrap();
+    let id = transaction.await.unwrap().unwrap();
+    let committed = Instant::now();
+    jobs.wait(&id, SOON).await.unwrap();
+    assert!(committed.elapsed() < Duration::from_secs(5), "{:?}", committed.elapsed());
+    worker.stop().await.unwrap();
+}
+
+pub(super) async fn effects_and_end_are_committed_together<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let counter = Counter::<P::Conn>::new(&jobs);
+    let worker = Worker::new(&jobs).handle::<Count>().data(counter.work()).start().unwrap();
+    let plain = jobs.enqueue(Count { then_fail: false }).await.unwrap();
+    let rolled_back = jobs.enqueue(Count { then_fail: true }).await.unwrap();
+    jobs.wait(&plain, SOON).await.unwrap();
+    jobs.wait(&rolled_back, SOON).await.unwrap();
+    worker.stop().await.unwrap();
+    assert_eq!(counter.counted(), 2);
+    assert_eq!(jobs.status(&plain).await.unwrap().unwrap().attempts, 1);
+    assert_eq!(jobs.status(&rolled_back).await.unwrap().unwrap().attempts, 2);
+}
+
+pub(super) async fn a_job_whose_lease_is_lost_cannot_commit_its_effects<P: Place>(place: P) {
+    let jobs = open(&place, Jobs::builder().clock(Clock::manual()));
+    let counter = Counter::<P::Conn>::new(&jobs);
+    let id = jobs.enqueue(Count { then_fail: false }).await.unwrap();
+    // The first attempt loses its lease between its effect and its commit, because another worker reaps.
+    let (inner, other) = (counter.work(), jobs.clone());
+    let stalls: Work = Box::new(move |ctx, fail| {
+        let other = other.clone();
+        let work = inner(ctx.clone(), fail);
+        Box::pin(async move {
+            if ctx.attempt() == 1 {
+                other.clock().advance(Duration::from_secs(60));
+                Worker::new(&other).queues(["nothing"]).run_due().await?;
+            }
+            work.await
+        })
+    });
+    let report = Worker::new(&jobs).handle::<Count>().data(stalls).run_due().await.unwrap();
+    assert_eq!(counter.counted(), 1, "{report:?}");
+    let end = jobs.status(&id).await.unwrap().unwrap();
+    assert_eq!((end.state, end.attempts), (State::Done, 2));
+}
+
+pub(super) async fn rows_that_nobody_of_us_wrote_do_not_stop_the_queue<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let counter = Counter::<P::Conn>::new(&jobs);
+    let columns =
+        "(id, name, queue, args, state, priority, attempts, max_attempts, run_at, created_at, meta)";
+    let rows = [
+        "('not a ulid', 'count', 'default', '{\"then_fail\":false}', 0, 9, 0, 3, 0, 0, '{}')",
+        "('no-json', 'count', 'default', 'x', 0, 8, 0, 3, 0, 0, 'no json either')",
+        "('empty', 'count', 'default', '', 0, 7, 0, 3, 0, 0, '')",
+        "('from the future', 'count', 'default', '{}', 99, 7, 0, 3, 0, 0, '')",
+    ];
+    counter
+        .0
+        .with(|conn| {
+            rows.iter().try_for_each(|row| {
+                conn.batch_execute(&format!("INSERT INTO utils_jobs {columns} VALUES {row}"))
+            })
+        })
+        .unwrap();
+    let good = jobs.enqueue(Count { then_fail: false }).await.unwrap();
+    let worker = Worker::new(&jobs).handle::<Count>().data(counter.work()).start().unwrap();
+    jobs.wait(&good, SOON).await.unwrap();
+    assert_eq!(jobs.wait_status("not a ulid", SOON).await.unwrap().state, State::Done);
+    assert_eq!(jobs.wait_status("no-json", SOON).await.unwrap().state, State::Dead);
+    assert_eq!(jobs.wait_status("empty", SOON).await.unwrap().state, State::Dead);
+    assert!(worker.is_running());
+    worker.stop().await.unwrap();
+    assert_eq!(counter.counted(), 2);
+}
+
+pub(super) async fn migrations_run_from_several_processes_at_once<P: Place>(place: P) {
+    let url = place.url();
+    let all: Vec<_> = (0..4)
+        .map(|_| {
+            let url = url.clone();
+            std::thread::spawn(move || Jobs::open(&url).and_then(|jobs| jobs.migrate()))
+        })
+        .collect();
+    for each in all {
+        each.join().unwrap().unwrap();
+    }
+    let jobs = Jobs::open(&url).unwrap();
+    jobs.enqueue(Count { then_fail: false }).await.unwrap();
+}
+
+pub(super) async fn a_connection_to_another_database_is_refused<P: Place>(place: P) {
+    let sessions = Sessions::<P::Conn>::new(place.url()).unwrap();
+    let jobs = Jobs::memory();
+    let refused = sessions.with(|conn| {
+        conn.ping()?;
+        jobs.enqueue_in(conn, Count { then_fail: false })
+    });
+    assert!(matches!(refused, Err(JobsError::OtherDatabase { jobs: "memory", .. })), "{refused:?}");
+}
+
+/// Two [`Jobs`] on one place are what two processes are to each other.
+pub(super) async fn a_job_of_another_process_is_found_soon<P: Place>(place: P) {
+    let (here, there) = (open(&place, quick()), open(&place, quick()));
+    let counter = Counter::<P::Conn>::new(&here);
+    let worker = Worker::new(&here).handle::<Count>().data(counter.work()).start().unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    for _ in 0..5 {
+        let started = Instant::now();
+        let id = there.enqueue(Count { then_fail: false }).await.unwrap();
+        here.wait(&id, SOON).await.unwrap();
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+    worker.stop().await.unwrap();
+}
+
+pub(super) async fn an_idle_worker_starts_a_committed_job_at_once<P: Place>(place: P) {
+    // Looking at the table by itself would take a minute.
+    let jobs = open(&place, quick().poll(Duration::from_secs(60)).lease(Duration::from_secs(600)));
+    let counter = Counter::<P::Conn>::new(&jobs);
+    let worker = Worker::new(&jobs).handle::<Count>().data(counter.work()).start().unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let started = Instant::now();
+    let enqueuer = jobs.clone();
+    let id = counter.0.tx(move |conn| enqueuer.enqueue_in(conn, Count { then_fail: false })).await.unwrap();
+    jobs.wait(&id, SOON).await.unwrap();
+    let delayed = jobs.enqueue(Count { then_fail: false }.after(Duration::from_millis(300))).await.unwrap();
+    jobs.wait(&delayed, SOON).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    worker.stop().await.unwrap();
+}

@@ -1,0 +1,174 @@
+//! Processes that are killed and stopped. The other process is this test binary again, running [`process`] alone.
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use diesel::connection::SimpleConnection;
+use serde::{Deserialize, Serialize};
+use utils_jobs::{Context, Failure, Job, JobConn, Jobs, Policy, State, Worker};
+
+use super::database::{Place, SOON, number, open, quick};
+
+/// Takes a while; has one effect, in the transaction of its end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Step {
+    number: u32,
+    millis: u64,
+}
+
+impl Job for Step {
+    const NAME: &'static str = "step";
+    type Output = ();
+
+    fn policy() -> Policy {
+        Policy::new().attempts(50)
+    }
+
+    async fn run(self, ctx: Context) -> Result<(), Failure> {
+        #[cfg(feature = "sqlite")]
+        if ctx.jobs().sessions::<diesel::SqliteConnection>().is_some() {
+            return self.step::<diesel::SqliteConnection>(ctx).await;
+        }
+        #[cfg(feature = "postgres")]
+        if ctx.jobs().sessions::<diesel::PgConnection>().is_some() {
+            return self.step::<diesel::PgConnection>(ctx).await;
+        }
+        #[cfg(feature = "mysql")]
+        if ctx.jobs().sessions::<diesel::MysqlConnection>().is_some() {
+            return self.step::<diesel::MysqlConnection>(ctx).await;
+        }
+        Err(Failure::new("no database"))
+    }
+}
+
+impl Step {
+    async fn step<C: JobConn + SimpleConnection>(self, ctx: Context) -> Result<(), Failure> {
+        let sessions = ctx.sessions::<C>()?;
+        let now = std::time::UNIX_EPOCH.elapsed()?.as_millis();
+        let begun = format!("INSERT INTO begun VALUES ({}, {}, {now})", self.number, ctx.attempt());
+        sessions.run(move |conn| conn.batch_execute(&begun)).await?;
+        tokio::time::sleep(Duration::from_millis(self.millis)).await;
+        let effect = format!("INSERT INTO effect VALUES ({})", self.number);
+        sessions
+            .tx(move |conn| {
+                conn.batch_execute(&effect)?;
+                ctx.finish_in(conn, &())
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+fn tables<P: Place>(jobs: &Jobs) {
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    sessions
+        .with(|conn| {
+            conn.batch_execute(
+                "CREATE TABLE begun (number INTEGER NOT NULL, attempt INTEGER NOT NULL, at BIGINT NOT NULL)",
+            )?;
+            conn.batch_execute("CREATE TABLE effect (number INTEGER NOT NULL)")
+        })
+        .unwrap();
+}
+
+const URL: &str = "UTILS_JOBS_TEST_CHILD_URL";
+
+#[test]
+#[ignore = "the other process of the tests that kill one"]
+fn process() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let jobs = quick().open(&url).unwrap();
+        Worker::new(&jobs).handle::<Step>().concurrency(4).run().await.unwrap();
+    });
+}
+
+fn start<P: Place>(place: &P) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "jobs::kill::process", "--ignored", "--quiet"])
+        .env(URL, place.url())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let done = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(done.success());
+}
+
+/// Five kills, or as many as `KILL_ROUNDS` says.
+pub(super) async fn killed_workers_lose_no_job<P: Place>(place: P) {
+    const EACH: u32 = 12;
+    let rounds = std::env::var("KILL_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
+    let jobs = open(&place, quick());
+    tables::<P>(&jobs);
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let mut random = 88_172_645_463_325_252_u64;
+    for round in 0..rounds {
+        let mut child = start(&place);
+        let steps =
+            (0..EACH).map(|step| Step { number: round * EACH + step, millis: u64::from(5 + 7 * (step % 9)) });
+        jobs.enqueue_many(steps).await.unwrap();
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        tokio::time::sleep(Duration::from_millis(20 + random % 300)).await;
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+    }
+    let all = i64::from(rounds * EACH);
+    let mut child = start(&place);
+    let started = Instant::now();
+    while number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 2") < all {
+        assert!(started.elapsed() < Duration::from_secs(50), "some jobs have not ended");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Done by the last process, so that it is there to be asked.
+    let last = jobs.enqueue(Step { number: 1_000_000, millis: 0 }).await.unwrap();
+    jobs.wait(&last, SOON).await.unwrap();
+    let all = all + 1;
+    signal(&child, "-TERM");
+    assert!(child.wait().unwrap().success(), "a worker ends in order when it is asked to");
+    assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs"), all);
+    assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM effect"), all, "effects, exactly once");
+    assert_eq!(number(&sessions, "SELECT COUNT(DISTINCT number) AS n FROM effect"), all);
+    // Only what ran at a kill ran again: at most the four that one worker runs at once.
+    let reruns = number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE attempts > 1");
+    assert!(reruns <= 4 * i64::from(rounds), "{reruns} re-runs after {rounds} kills");
+    let gaps = "SELECT CAST(COALESCE(MAX(b.at - a.at), 0) AS {}) AS n FROM begun a JOIN begun b ON a.number = b.number \
+                WHERE b.attempt = a.attempt + 1";
+    let gap = number(&sessions, &gaps.replace("{}", if P::NAME == "mysql" { "SIGNED" } else { "BIGINT" }));
+    eprintln!(
+        "{}: {rounds} kills, {all} jobs done, {reruns} of them run again, the last after {gap} ms at most",
+        P::NAME
+    );
+}
+
+pub(super) async fn a_stopped_and_continued_process_cannot_end_a_job_twice<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    tables::<P>(&jobs);
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let mut child = start(&place);
+    let id = jobs.enqueue(Step { number: 1, millis: 1_000 }).await.unwrap();
+    while number(&sessions, "SELECT COUNT(*) AS n FROM begun") == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    signal(&child, "-STOP");
+    let taker = Worker::new(&jobs).handle::<Step>().start().unwrap();
+    jobs.wait(&id, SOON).await.unwrap();
+    signal(&child, "-CONT");
+    tokio::time::sleep(Duration::from_millis(1_500)).await; // it tries to end the job in this time
+    let end = jobs.status(&id).await.unwrap().unwrap();
+    assert_eq!((end.state, end.attempts), (State::Done, 2));
+    assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM effect"), 1);
+    // It has survived this, and works.
+    taker.stop().await.unwrap();
+    let next = jobs.enqueue(Step { number: 2, millis: 1 }).await.unwrap();
+    jobs.wait(&next, SOON).await.unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

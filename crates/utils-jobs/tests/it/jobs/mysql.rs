@@ -1,0 +1,52 @@
+use diesel::{Connection, MysqlConnection, connection::SimpleConnection};
+use utils_jobs::{Jobs, JobsBuilder};
+use utils_testing::{job_backend_contract, jobs::JobBackend};
+
+use super::database::{Place, unique};
+
+/// A database of its own.
+pub(super) struct Mysql {
+    database: String,
+}
+
+fn server() -> String {
+    std::env::var("TEST_MYSQL_URL").expect("TEST_MYSQL_URL must name a MySQL or MariaDB database")
+}
+
+fn admin(sql: &str) {
+    MysqlConnection::establish(&server()).unwrap().batch_execute(sql).unwrap();
+}
+
+impl Mysql {
+    pub(super) fn new() -> Self {
+        let database = unique();
+        admin(&format!("CREATE DATABASE {database}"));
+        Self { database }
+    }
+}
+
+impl Drop for Mysql {
+    fn drop(&mut self) {
+        admin(&format!("DROP DATABASE {}", self.database));
+    }
+}
+
+impl Place for Mysql {
+    type Conn = MysqlConnection;
+    const NAME: &str = "mysql";
+
+    fn url(&self) -> String {
+        let server = server();
+        let (front, _) = server.rsplit_once('/').unwrap();
+        format!("{front}/{}", self.database)
+    }
+}
+
+impl JobBackend for Mysql {
+    fn open(&self, builder: JobsBuilder) -> Jobs {
+        super::database::open(self, builder)
+    }
+}
+
+job_backend_contract!(Mysql::new());
+super::database::cases!(Mysql::new());

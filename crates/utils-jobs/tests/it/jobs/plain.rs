@@ -1,0 +1,103 @@
+//! What needs no backend: broker URLs, settings.
+use std::time::Duration;
+
+use utils_jobs::{Jobs, JobsError, Policy, Worker};
+
+#[track_caller]
+fn check(url: &str, expected: &str) {
+    let error = match Jobs::open(url) {
+        Ok(jobs) => panic!("{url} was opened: {jobs:?}"),
+        Err(error) => error,
+    };
+    assert_eq!(error.to_string(), expected, "{url}");
+    let all = format!("{error:?}");
+    assert!(!all.contains("s3cret"), "the password is in {all}");
+}
+
+#[test]
+fn a_broker_that_loses_jobs_is_refused_with_the_reason_and_what_to_use() {
+    check(
+        "redis://:s3cret@127.0.0.1:6379/0",
+        "the broker cannot be used: redis: is not supported: it forgets jobs when it restarts or runs full, and a job \
+         cannot be enqueued in the transaction that it belongs to; use the database of the application, or postgres: \
+         when several machines share the work",
+    );
+    check(
+        "amqp://guest:s3cret@127.0.0.1//",
+        "the broker cannot be used: amqp: is not supported: it cannot cancel, look up, delay or deduplicate jobs, and a \
+         job cannot be enqueued in the transaction that it belongs to; use the database of the application, or postgres: \
+         when several machines share the work",
+    );
+}
+
+#[test]
+fn a_broker_nobody_knows_is_refused_by_its_scheme_alone() {
+    check(
+        "kafka://user:s3cret@host",
+        "the broker cannot be used: kafka: is no broker we know; use sqlite:, postgres:, mysql: or memory:",
+    );
+    let none = "the broker cannot be used: the URL has no scheme; it begins with sqlite:, postgres:, mysql: or memory:";
+    check("", none);
+    check("app.db", none);
+    check("s3cret@host:5432/app", none);
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_broker_whose_feature_is_off_names_the_feature() {
+    check(
+        "postgres://user:s3cret@host/app",
+        "the broker cannot be used: postgres: needs the feature \"postgres\" of utils-jobs",
+    );
+}
+
+#[test]
+fn settings_in_the_url_are_read_and_checked() {
+    let jobs = Jobs::open("memory:?lease=5s&poll=20ms&retention=1d&max_bytes=100").unwrap();
+    let settings = jobs.settings();
+    assert_eq!(settings.lease, Duration::from_secs(5));
+    assert_eq!(settings.poll, Duration::from_millis(20));
+    assert_eq!(settings.retention, Duration::from_secs(86_400));
+    assert_eq!(settings.max_bytes, 100);
+    let time =
+        "the broker cannot be used: the setting lease in the URL must be a time such as 30s, 500ms, 5m or 7d";
+    check("memory:?lease=soon", time);
+    check("memory:?lease=", time);
+    check("memory:?lease=99999999999999999999d", time);
+    check(
+        "memory:?pool_size=many",
+        "the broker cannot be used: the setting pool_size in the URL must be a whole number",
+    );
+    check("memory:?lease=1ms", "the lease must be at least 100 ms");
+}
+
+#[tokio::test]
+async fn mistakes_in_a_worker_are_errors_at_its_start() {
+    use serde::{Deserialize, Serialize};
+    use utils_jobs::{Context, Failure, Job};
+
+    #[derive(Serialize, Deserialize)]
+    struct Nothing;
+    impl Job for Nothing {
+        const NAME: &'static str = "nothing";
+        type Output = ();
+        fn policy() -> Policy {
+            Policy::new()
+        }
+        async fn run(self, _: Context) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    let jobs = Jobs::open("memory:").unwrap();
+    let twice = Worker::new(&jobs).handle::<Nothing>().handle::<Nothing>().start();
+    assert!(matches!(twice, Err(JobsError::NameTaken("nothing"))));
+    let never = Worker::new(&jobs).handle::<Nothing>().every("at noon", Nothing).start();
+    assert!(matches!(never, Err(JobsError::Schedule { .. })));
+}
+
+#[test]
+fn outside_a_runtime_there_is_an_error_and_no_panic() {
+    let jobs = Jobs::open("memory:").unwrap();
+    assert!(matches!(Worker::new(&jobs).start(), Err(JobsError::Runtime)));
+}

@@ -1,0 +1,108 @@
+//! What every backend of utils-jobs keeps, as tests to run on one: [`job_backend_contract!`](crate::job_backend_contract).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[doc(hidden)]
+pub mod cases;
+mod sample;
+
+use std::{future::Future, time::Duration};
+
+use utils_jobs::{Jobs, JobsBuilder};
+
+/// A place for jobs that is empty at first and belongs to one test.
+pub trait JobBackend {
+    /// Jobs on this place, migrated, with these settings. Called twice, both are on the same place, but for a backend
+    /// in memory.
+    fn open(&self, builder: JobsBuilder) -> Jobs;
+}
+
+/// Runs one case of the contract on a backend.
+///
+/// # Panics
+/// When the contract is not kept, or the case takes more than a minute.
+pub fn run<B, F>(backend: B, case: impl FnOnce(B) -> F)
+where
+    B: JobBackend,
+    F: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limit = Duration::from_secs(60);
+    let done = runtime.block_on(async { tokio::time::timeout(limit, case(backend)).await });
+    assert!(done.is_ok(), "the case has not ended within {limit:?}");
+}
+
+/// Makes one test of each case of the contract that backends of utils-jobs keep, on backends made by an expression.
+///
+/// # Examples
+/// ```
+/// use utils_jobs::{Jobs, JobsBuilder};
+/// use utils_testing::{job_backend_contract, jobs::JobBackend};
+///
+/// struct InMemory;
+///
+/// impl JobBackend for InMemory {
+///     fn open(&self, builder: JobsBuilder) -> Jobs {
+///         builder.open("memory:").unwrap()
+///     }
+/// }
+///
+/// job_backend_contract!(InMemory);
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! job_backend_contract {
+    ($backend:expr) => {
+        $crate::job_backend_contract!(@cases $backend;
+            a_job_runs_once_and_its_result_is_kept,
+            jobs_enqueued_together_run_in_order,
+            higher_priorities_run_first,
+            a_delayed_job_waits_for_its_time,
+            an_expired_job_does_not_run,
+            a_unique_key_is_taken_until_its_job_has_ended,
+            an_idempotency_key_stays_taken,
+            arguments_that_are_too_large_are_refused,
+            a_failed_job_waits_for_its_backoff_and_is_dead_in_the_end,
+            retry_after_waits_that_long_and_counts_attempts,
+            retry_never_makes_a_dead_letter_at_once,
+            a_final_error_is_not_tried_again,
+            a_panic_is_a_failed_attempt,
+            a_hard_time_limit_is_a_failed_attempt,
+            a_soft_time_limit_lets_the_job_end_by_itself,
+            an_unknown_name_is_a_dead_letter_with_the_reason,
+            an_unknown_name_can_be_left_for_others,
+            arguments_that_cannot_be_read_do_not_stop_the_queue,
+            a_dead_letter_can_be_requeued,
+            a_waiting_job_is_cancelled_at_once,
+            a_running_job_is_told_of_its_cancellation,
+            a_stubborn_job_is_stopped_after_its_grace,
+            a_paused_queue_starts_nothing,
+            old_jobs_are_purged_by_state_and_age,
+            progress_can_be_seen_while_the_job_runs,
+            waiting_for_a_job_ends_with_its_end,
+            a_job_of_a_stalled_worker_runs_again_and_the_first_run_does_not_count,
+            a_job_that_kills_its_workers_is_dead_in_the_end,
+            a_failure_without_a_wait_is_tried_again_at_once,
+            a_stopped_worker_ends_what_runs_and_gives_the_rest_back,
+            a_job_that_does_not_end_in_time_is_put_back,
+            a_dropped_worker_gives_its_jobs_back,
+            stopping_with_a_hundred_jobs_in_flight_does_not_hang,
+            two_workers_run_each_job_once,
+            a_type_has_a_concurrency_of_its_own,
+            a_type_has_a_rate_of_its_own,
+            a_worker_takes_jobs_from_its_queues_only,
+            a_scheduled_tick_is_enqueued_once_by_two_workers,
+            a_missed_tick_is_made_up_for_once,
+            apalis_own_workers_run_on_the_storage,
+            the_context_knows_the_release_the_worker_and_the_data,
+            a_blocking_job_does_not_stall_the_others,
+        );
+    };
+    (@cases $backend:expr; $($case:ident,)*) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::jobs::run($backend, $crate::jobs::cases::$case);
+            }
+        )*
+    };
+}
