@@ -144,18 +144,19 @@ impl<C: 'static> FromRequest for MaybeAuth<C> {
     }
 }
 
-/// What a `protect()` around the handler verified, or what is verified here by the nearest engine for these claims.
+/// The request's token by the nearest engine for these claims or, where none is configured, as a `protect()` verified it.
+///
+/// When both are there and differ, the configured engine decides: a token has to please both then, so that no token of
+/// one engine passes for one of the other.
 fn extract<C: 'static>(request: &HttpRequest) -> Result<Option<Auth<C>>, Error> {
-    let protected = request.extensions().get::<Protected<C>>().map(|protected| protected.0.clone());
-    match (protected, request.app_data::<Mounted<C>>()) {
-        (Some(auth), _) => Ok(Some(auth)),
-        (None, Some(mounted)) => mounted.authenticate(request),
-        (None, None) => Err(Error::NotConfigured),
+    match request.app_data::<Mounted<C>>() {
+        Some(mounted) => mounted.authenticate(request),
+        None => match request.extensions().get::<Auth<C>>() {
+            Some(auth) => Ok(Some(auth.clone())),
+            None => Err(Error::NotConfigured),
+        },
     }
 }
-
-/// What a `protect()` verified: it goes before engines that are configured further out.
-struct Protected<C>(Auth<C>);
 
 impl<C: 'static> Mounted<C> {
     pub(crate) fn new<S: Store>(auth: TokenAuth<C, S>, options: Options) -> Self
@@ -177,11 +178,6 @@ impl<C: 'static> Mounted<C> {
             request.extensions_mut().insert(auth.clone());
         }
         Ok(auth)
-    }
-
-    /// Makes the extractors of this request take `auth`.
-    pub(crate) fn hand_on(request: &HttpRequest, auth: Auth<C>) {
-        request.extensions_mut().insert(Protected(auth));
     }
 
     pub(crate) fn options(&self) -> &Options {

@@ -24,8 +24,9 @@ use crate::error::Error;
 
 /// A middleware for whole scopes of routes: only a request with a valid access token gets through.
 ///
-/// Handlers inside may still take [`Auth`](crate::Auth); the token is not verified again. It must be inside of CORS
-/// and of `Restful`, that is, wrapped before them.
+/// Handlers inside may still take [`Auth`](crate::Auth); the token is not verified again. Where another engine with the
+/// same claims is configured around, configure this one's [`extractors`](crate::HttpAuth::extractors) in the scope too,
+/// or the handlers ask that one. It must be inside of CORS and of `Restful`, that is, wrapped before them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -165,14 +166,10 @@ where
                     if let Err(error) = auth.confirm().await {
                         return Ok(refuse(request, error));
                     }
-                    Mounted::hand_on(request.request(), auth);
                     service.call(request).await.map(finish)
                 })))
             }
-            Ok(auth) => {
-                Mounted::hand_on(request.request(), auth);
-                Either::Left(self.service.call(request).map_ok(finish))
-            }
+            Ok(_) => Either::Left(self.service.call(request).map_ok(finish)),
         }
     }
 }

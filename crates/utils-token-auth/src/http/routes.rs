@@ -3,7 +3,7 @@
 use actix_web::{
     HttpRequest, HttpResponse, Resource, Route,
     http::header::ALLOW,
-    web::{self, Data, Path, Payload},
+    web::{self, Data, Payload},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -171,14 +171,14 @@ where
 async fn end_one<C, S>(
     http: Data<HttpAuth<C, S>>,
     auth: Auth<C>,
-    id: Path<String>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Error>
 where
     C: Serialize + DeserializeOwned + 'static,
     S: Store,
 {
     // a text that is no id names no session of the user's either
-    let id = id.parse().map_err(|_| Error::NotFound)?;
+    let id = request.match_info().get("id").and_then(|id| id.parse().ok()).ok_or(Error::NotFound)?;
     if http.auth.revoke(Which::One { user: &auth.user, id }, Why::User).await? == 0 {
         return Err(Error::NotFound);
     }

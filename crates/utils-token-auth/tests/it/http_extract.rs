@@ -57,18 +57,21 @@ async fn two_engines_with_the_same_claims_are_not_mixed_up() {
     let (customers, staff) = (Site::new(), other_site());
     let (customer, member) = (customers.login("ann").await.token, staff.login("root").await.token);
     let who = |auth: Auth<Claims>| async move { auth.user.clone() };
-    let app =
-        test::init_service(
-            App::new()
-                .configure(customers.http.routes())
-                .route("/me", web::get().to(who))
-                .service(web::scope("/staff").configure(staff.http.routes()).route("/me", web::get().to(who)))
-                .service(web::scope("/area").wrap(staff.http.protect()).route("/me", web::get().to(who)))
-                .service(web::scope("/outer").wrap(customers.http.protect()).service(
-                    web::scope("/inner").wrap(staff.http.protect()).route("/me", web::get().to(who)),
-                )),
-        )
-        .await;
+    let me = |path: &str| web::scope(path).route("/me", web::get().to(who));
+    let app = test::init_service(
+        App::new()
+            .configure(customers.http.routes())
+            .route("/me", web::get().to(who))
+            .service(me("/staff").configure(staff.http.routes()))
+            .service(me("/area").wrap(staff.http.protect()).configure(staff.http.extractors()))
+            .service(me("/half").wrap(staff.http.protect()))
+            .service(
+                web::scope("/outer")
+                    .wrap(customers.http.protect())
+                    .service(me("/inner").configure(staff.http.extractors())),
+            ),
+    )
+    .await;
     for (path, token, expected) in [
         ("/me", &customer, "ann"),
         ("/me", &member, "401"),
@@ -76,6 +79,8 @@ async fn two_engines_with_the_same_claims_are_not_mixed_up() {
         ("/staff/me", &customer, "401"),
         ("/area/me", &member, "root"),
         ("/area/me", &customer, "401"),
+        ("/half/me", &member, "401"), // it pleases the scope, and not the engine that the handler asks
+        ("/half/me", &customer, "401"),
         ("/outer/inner/me", &customer, "401"),
         ("/outer/inner/me", &member, "401"),
     ] {
@@ -83,6 +88,20 @@ async fn two_engines_with_the_same_claims_are_not_mixed_up() {
         let found = if answer.status == StatusCode::OK { &*answer.text } else { answer.status.as_str() };
         assert_eq!(found, expected, "{path}");
     }
+}
+
+#[actix_rt::test]
+async fn a_protected_scope_alone_is_enough_for_its_handlers() {
+    let site = Site::new();
+    let token = site.login("ann").await.token;
+    let who = |auth: Auth<Claims>, maybe: MaybeAuth<Claims>| async move {
+        format!("{} {}", auth.user, maybe.0.is_some())
+    };
+    let app =
+        App::new().service(web::scope("/area").wrap(site.http.protect()).route("/me", web::get().to(who)));
+    let app = test::init_service(app).await;
+    let answer = Answer::of(app.call(with_token(Method::GET, "/area/me", &token).to_request()).await).await;
+    assert_eq!(answer.text, "ann true");
 }
 
 #[actix_rt::test]

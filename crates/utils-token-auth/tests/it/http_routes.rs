@@ -1,12 +1,15 @@
 //! The routes of a user's sessions.
 use actix_web::{
+    App,
+    dev::Service,
     http::{Method, StatusCode},
-    test::TestRequest,
+    test::{self, TestRequest},
+    web,
 };
 use serde_json::json;
 use utils_token_auth::{Keys, Policy};
 
-use crate::http_app::{SECRET, Site, request, with_token};
+use crate::http_app::{Answer, SECRET, Site, request, with_token};
 
 #[actix_rt::test]
 async fn the_way_from_login_to_logout_is_that_of_the_original() {
@@ -291,4 +294,16 @@ async fn the_key_set_has_the_public_keys_and_never_a_secret() {
     let head = site.send(request(Method::HEAD, path)).await;
     assert_eq!(head.status, StatusCode::OK);
     assert_eq!(site.send(request(Method::POST, path)).await.header("Allow"), "GET, HEAD");
+}
+
+#[actix_rt::test]
+async fn the_routes_work_in_a_scope_with_parameters_of_its_own() {
+    let site = Site::new();
+    let (one, other) = (site.login("ann").await, site.login("ann").await);
+    let scope = web::scope("/{tenant}/v1").configure(site.http.routes());
+    let app = test::init_service(App::new().service(scope)).await;
+    let path = format!("/shop/v1/tokens/{}", other.session);
+    let request = with_token(Method::DELETE, &path, &one.token).to_request();
+    assert_eq!(Answer::of(app.call(request).await).await.status, StatusCode::OK);
+    assert!(!site.opens(&other.token).await);
 }
