@@ -1,0 +1,3 @@
+DROP TABLE reports;
+DROP TABLE items;
+DROP TABLE users;
