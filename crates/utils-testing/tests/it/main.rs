@@ -14,4 +14,6 @@ mod guide;
 mod privileges;
 mod recorded;
 mod requests;
+#[cfg(all(feature = "sqlite", feature = "jobs"))]
+mod sessions;
 mod things;
