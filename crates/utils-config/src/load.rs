@@ -250,28 +250,26 @@ impl Tree {
     }
 }
 
-/// Takes the variables out that name a file, because no setting has their own name.
+/// Takes the variables out that name a file: no setting has their own name, or the one without `_file` is missing.
 fn name_secret_files<T>(variables: &mut Vec<Variable>, result: &Result<T, Vec<Fault>>) -> Vec<Variable> {
     let Err(faults) = result else { return Vec::new() };
-    let unknown: Vec<String> = faults
-        .iter()
-        .filter(|fault| fault.problem == Problem::Unknown)
-        .map(|fault| plain_path(&fault.path))
-        .collect();
+    let has = |problem: &Problem, parts: &[String]| {
+        let path = plain_path(&parts.join("."));
+        faults.iter().any(|fault| fault.problem == *problem && plain_path(&fault.path) == path)
+    };
     let mut secret = Vec::new();
     variables.retain(|variable| {
-        let is_unknown = unknown.contains(&plain_path(&variable.parts.join(".")));
-        let setting =
-            variable.parts.last().and_then(|last| last.strip_suffix("_file")).filter(|_| is_unknown);
-        let Some(setting) = setting.filter(|setting| !setting.is_empty()).map(str::to_owned) else {
+        let mut named = variable.clone();
+        let Some(last) = named.parts.last_mut() else { return true };
+        let Some(setting) = last.strip_suffix("_file").filter(|setting| !setting.is_empty()) else {
             return true;
         };
-        let mut named = variable.clone();
-        if let Some(last) = named.parts.last_mut() {
-            *last = setting;
+        *last = setting.to_owned();
+        let is_secret = has(&Problem::Unknown, &variable.parts) || has(&Problem::Missing, &named.parts);
+        if is_secret {
+            secret.push(named);
         }
-        secret.push(named);
-        false
+        !is_secret
     });
     secret
 }

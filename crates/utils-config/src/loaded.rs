@@ -22,7 +22,8 @@ pub struct Loaded<T> {
 pub struct Row {
     /// The path of the setting, such as `database.pool`.
     pub setting: String,
-    /// Its value as text; `[secret]` for a secret, `None` for a default that only the type knows.
+    /// Its value as text; `[secret]` for a secret and for what may be one, `None` for a default that only the type
+    /// knows.
     pub value: Option<String>,
     /// Where it came from.
     pub origin: Origin,
@@ -79,12 +80,9 @@ impl Row {
 }
 
 fn rows(tree: &Tree, survey: &Survey) -> Vec<Row> {
-    let secrets: Vec<String> = survey
-        .newtypes
-        .iter()
-        .filter(|(_, name)| *name == SECRET)
-        .map(|(path, _)| plain_path(path))
-        .collect();
+    // Where the types are not known, one of them may be a secret.
+    let secrets = survey.newtypes.iter().filter(|(_, name)| *name == SECRET).map(|(path, _)| path);
+    let secrets: Vec<String> = secrets.chain(&survey.untyped).map(|path| plain_path(path)).collect();
     let is_secret = |path: &str| {
         let path = plain_path(path);
         secrets.iter().any(|secret| is_within(&path, secret) || is_within(secret, &path))
@@ -92,8 +90,9 @@ fn rows(tree: &Tree, survey: &Survey) -> Vec<Row> {
     };
     let mut rows: Vec<Row> = Vec::new();
     for (path, value) in tree.leaves() {
-        let value = if is_secret(&path) { "[secret]".to_owned() } else { shown(value) };
         let origin = tree.origin(&path).cloned().unwrap_or(Origin::Default);
+        let hides = is_secret(&path) || matches!(origin, Origin::SecretFile(_));
+        let value = if hides { "[secret]".to_owned() } else { shown(value) };
         rows.push(Row { setting: path, value: Some(value), origin });
     }
     // What no layer names has the default of its type.

@@ -42,7 +42,7 @@ fn faults<T: DeserializeOwned + Validate>(body: &[u8], context: &T::Context) -> 
 fn duplicates(body: &[u8]) -> Vec<Fault> {
     let paths = duplicate_keys(body);
     if paths.is_empty() {
-        return Faults::one("", Problem::Range { min: None, max: None }).into_vec();
+        return Faults::one("", Problem::Invalid).into_vec();
     }
     paths.into_iter().map(|path| Fault { path, problem: Problem::Duplicate }).collect()
 }

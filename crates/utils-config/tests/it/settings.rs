@@ -142,6 +142,41 @@ fn no_table_and_no_debug_text_shows_a_secret() {
 }
 
 #[test]
+fn a_secret_stays_one_where_serde_hides_its_type() {
+    #[derive(Debug, Deserialize)]
+    struct Whole {
+        #[serde(flatten)]
+        part: Part,
+        either: Either,
+        tagged: Tagged,
+        list: Vec<Either>,
+        name: String,
+        more: std::collections::HashMap<String, Secret>,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Part {
+        one: Secret,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(Secret),
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(tag = "type")]
+    enum Tagged {
+        Key { value: Secret },
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = "one = 'hunter2'\neither = 'hunter2'\nlist = ['hunter2']\nname = 'shop'\n\
+        tagged = {type = 'Key', value = 'hunter2'}\nmore = {a = 'hunter2'}";
+    let settings = with_file(directory.path(), file).env_from([("", ""); 0]).build::<Whole>().unwrap();
+    let text = format!("{settings}\n{settings:?}");
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(settings.to_string().contains("name          shop"), "{settings}");
+}
+
+#[test]
 fn every_problem_is_said_at_once_with_what_to_set() {
     check(
         "[database]\nurl = \"shop:hunter2@db\"\n\n[http]\nworkers = -1\nbind = \"localhost\"\n\n[auth]\nminutes = 70000\n",
@@ -193,6 +228,26 @@ fn a_secret_can_be_in_a_file_of_its_own() {
         error.contains("typo                is not a known setting (file named by APP_TYPO_FILE)"),
         "{error}"
     );
+}
+
+#[test]
+fn a_secret_file_is_found_where_serde_hides_the_names_of_the_fields() {
+    #[derive(Debug, Deserialize)]
+    struct Whole {
+        #[serde(flatten)]
+        part: Part,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Part {
+        key: Secret,
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("key");
+    fs::write(&secret, "hunter2\r\n").unwrap();
+    let environment = [("APP_KEY_FILE", secret.to_str().unwrap())];
+    let settings = load("APP").env_from(environment).build::<Whole>().unwrap();
+    assert_eq!(settings.part.key.expose(), "hunter2");
+    assert!(!settings.to_string().contains("hunter2"), "{settings}");
 }
 
 #[test]

@@ -41,7 +41,8 @@ const MOST_PROBES: usize = 32;
 /// Reads a `T` from the value, or finds every fault of it.
 ///
 /// It works for every type that derives `Deserialize`, and needs no derive of its own. Inside `#[serde(flatten)]`,
-/// internally tagged and untagged enums serde hides where it is, so that the fault is that of the whole struct or enum.
+/// internally tagged and untagged enums serde hides where it is, so that the fault may be that of the whole struct or
+/// enum. A struct is an object; the list of its fields, which serde takes as well, is refused.
 ///
 /// The work is bounded whatever the value is: at most 50 faults are found, fewer in a huge value.
 ///
@@ -76,12 +77,9 @@ pub fn collect<T: DeserializeOwned>(value: &Value, reading: Reading) -> Result<T
     match (outcome.built, outcome.faults) {
         (_, Some(faults)) => Err(faults),
         (Some(built), None) => Ok(built),
-        (None, None) => Err(Faults::one("", UNNAMED)),
+        (None, None) => Err(Faults::one("", Problem::Invalid)),
     }
 }
-
-/// A value that is wrong in a way that nothing says.
-const UNNAMED: Problem = Problem::Range { min: None, max: None };
 
 /// What the passes came to.
 pub(crate) struct Outcome<T> {
@@ -114,7 +112,7 @@ pub(crate) fn search<T: DeserializeOwned>(value: &Value, reading: Reading) -> Ou
     let faults = match (&built, found.is_empty()) {
         (_, false) => Some(Faults::new(found)),
         (Some(_), true) => None,
-        (None, true) => Some(Faults::one("", UNNAMED)),
+        (None, true) => Some(Faults::one("", Problem::Invalid)),
     };
     Outcome { built, faults, fixes: search.fixes }
 }
@@ -133,6 +131,7 @@ impl<T: DeserializeOwned> Outcome<T> {
             match seen {
                 Seen::Struct(fields) => survey.structs.push((path, fields)),
                 Seen::Newtype(name) => survey.newtypes.push((path, name)),
+                Seen::Untyped => survey.untyped.push(path),
             }
         };
         let pass = Pass {
@@ -149,7 +148,7 @@ impl<T: DeserializeOwned> Outcome<T> {
     }
 }
 
-/// The types with names that a value is read as, by their paths.
+/// The types that a value is read as, by their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Survey {
@@ -157,6 +156,9 @@ pub struct Survey {
     pub structs: Vec<(String, &'static [&'static str])>,
     /// Newtypes, with their names.
     pub newtypes: Vec<(String, &'static str)>,
+    /// Values that are taken as they are, or that serde buffers for `flatten` and for tagged and untagged enums: which
+    /// types are in them is not known.
+    pub untyped: Vec<String>,
 }
 
 /// Which structs and newtypes there are where in a `T` that is read from the value, faulty or not.

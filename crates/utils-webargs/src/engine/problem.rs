@@ -32,6 +32,8 @@ pub enum Problem {
     Type(&'static str),
     /// It is no object where the type has fields.
     NotAnObject,
+    /// It is wrong in a way that has no words of its own.
+    Invalid,
     /// The type itself refused it, in its own words. They may repeat the value.
     Refused(String),
     /// A rule of `garde` was broken.
@@ -51,7 +53,7 @@ impl Display for Problem {
             }
             Self::Range { min: Some(min), max: None } => write!(formatter, "Must be at least {min}."),
             Self::Range { min: None, max: Some(max) } => write!(formatter, "Must be at most {max}."),
-            Self::Range { min: None, max: None } => formatter.write_str("Invalid value."),
+            Self::Range { min: None, max: None } | Self::Invalid => formatter.write_str("Invalid value."),
             Self::Length(items) => write!(formatter, "Length must be {items}."),
             Self::Type(name) => write!(formatter, "Not a valid {name}."),
             Self::NotAnObject => formatter.write_str("Invalid input type."),

@@ -14,10 +14,12 @@ use super::{
 /// serde_json's mark for a value that is kept as text.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// A type with a name that the value was read as.
+/// What the value was read as, as far as somebody may want to know.
 pub(super) enum Seen {
     Struct(&'static [&'static str]),
     Newtype(&'static str),
+    /// A type that takes whatever is there, or that serde buffers.
+    Untyped,
 }
 
 type OnType<'a> = dyn Fn(&Path<'_>, Seen) + 'a;
@@ -251,7 +253,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         if !matches!(self.given(), None | Some(Value::Null)) {
-            self.wrong(Problem::Range { min: None, max: None });
+            self.wrong(Problem::Invalid);
         }
         visitor.visit_unit().map_err(|refusal: Refusal| refusal.at(self.path))
     }
@@ -279,6 +281,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        if let Some(on_type) = self.pass.on_type {
+            on_type(self.path, Seen::Untyped);
+        }
         match self.given() {
             None => self.made_up(visitor),
             Some(Value::Null) => visitor.visit_unit(),

@@ -92,8 +92,8 @@ impl de::Error for Refusal {
     fn custom<T: Display>(message: T) -> Self {
         let message = message.to_string();
         // serde names the Rust type here, which says nothing to a client.
-        let unclear = message.starts_with("data did not match any variant");
-        Self::other(Problem::Refused(if unclear { "Invalid value.".to_owned() } else { message }))
+        let is_unclear = message.starts_with("data did not match any variant");
+        Self::other(if is_unclear { Problem::Invalid } else { Problem::Refused(message) })
     }
 
     fn missing_field(field: &'static str) -> Self {

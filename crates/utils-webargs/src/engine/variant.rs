@@ -74,7 +74,7 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         if let Content::Given(value) = self.content
             && !value.is_null()
         {
-            self.reader.wrong(Problem::Range { min: None, max: None });
+            self.reader.wrong(Problem::Invalid);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, num::NonZeroU32, time::Instant};
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use utils_webargs::{Problem, Reading, collect};
@@ -412,4 +413,62 @@ fn the_work_is_bounded_whatever_the_value_is() {
     let long_text = json!([["a".repeat(2_000_000)], "x", "y", "z"]);
     assert!(collect::<(Vec<String>, bool, chrono::NaiveDate, u8)>(&long_text, Reading::Typed).is_err());
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}
+
+/// JSON that hits the types above often: their names, and values that are nearly right.
+fn nearly_right() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-3_i64..400).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        prop::sample::select(vec![
+            "",
+            "x",
+            "5",
+            "reader",
+            "Ping",
+            "Number",
+            "2020-12-01",
+            "127.0.0.1:80",
+            "Rename"
+        ])
+        .prop_map(Value::from),
+    ];
+    let names = prop::sample::select(vec![
+        "name", "id", "x", "y", "n", "type", "tagged", "untagged", "Move", "Say", "text", "Rename", "1",
+        "300", "street", "zip", "geo", "a", "Number",
+    ]);
+    leaf.prop_recursive(4, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(names.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|object| Value::Object(object.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_value_has_faults_exactly_when_serde_refuses_it(value in nearly_right()) {
+        fn agree<T: DeserializeOwned>(value: &Value) -> Result<(), TestCaseError> {
+            let by_serde = serde_json::from_value::<T>(value.clone());
+            let by_us = collect::<T>(value, Reading::Typed);
+            // serde takes the list of its fields for a struct, which nobody means to send.
+            let is_list = by_us.as_ref().is_err_and(|faults| faults.iter().any(|fault| fault.problem == Problem::NotAnObject));
+            prop_assert!(by_serde.is_ok() == by_us.is_ok() || is_list, "{:?} {:?}", by_serde.err(), by_us.err());
+            Ok(())
+        }
+        agree::<Address>(&value)?;
+        agree::<Event>(&value)?;
+        agree::<Vec<Event>>(&value)?;
+        agree::<Hidden>(&value)?;
+        agree::<Place>(&value)?;
+        agree::<Tagged>(&value)?;
+        agree::<Untagged>(&value)?;
+        agree::<HashMap<u8, Option<Untagged>>>(&value)?;
+        agree::<HashMap<String, (u8, Role)>>(&value)?;
+        agree::<Option<Vec<char>>>(&value)?;
+        agree::<Vec<()>>(&value)?;
+    }
 }

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used)] // also in the functions that tests share
 mod engine;
 #[cfg(feature = "actix")]
+mod golden;
+#[cfg(feature = "actix")]
 mod http;
 mod rules;
