@@ -1,4 +1,7 @@
-use crate::url::{UrlError, UrlParts, parse_port};
+use crate::{
+    url::{UrlError, UrlParts},
+    url_rules::parse_port,
+};
 
 /// What [`build_url`] replaces: `None` leaves a part as it is, `Some("")` removes it.
 #[derive(Clone, Copy, Default)]

@@ -49,6 +49,7 @@ mod loaded;
 mod secret;
 mod tree;
 mod url;
+mod url_rules;
 
 pub use crate::{
     build_url::{UrlOverrides, build_url},

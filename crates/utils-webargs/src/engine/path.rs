@@ -5,7 +5,7 @@ const LONGEST_KEY: usize = 64;
 
 /// Where a value stands, as links up to the root: costs nothing until a fault needs it.
 #[derive(Clone, Copy)]
-pub(super) enum Path<'a> {
+pub(crate) enum Path<'a> {
     Root,
     Key(&'a Path<'a>, &'a str),
     Item(&'a Path<'a>, usize),
@@ -13,13 +13,13 @@ pub(super) enum Path<'a> {
 
 /// One step of an owned path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Key(String),
     Item(usize),
 }
 
 impl Path<'_> {
-    pub(super) fn steps(&self) -> Vec<Step> {
+    pub(crate) fn steps(&self) -> Vec<Step> {
         let mut steps = match self {
             Path::Root => return Vec::new(),
             Path::Key(parent, _) | Path::Item(parent, _) => parent.steps(),
@@ -34,7 +34,7 @@ impl Path<'_> {
 }
 
 /// The path as clients see it: `address.zip`, `tags[1]`, and nothing for the root.
-pub(super) fn show(steps: &[Step]) -> String {
+pub(crate) fn show(steps: &[Step]) -> String {
     let mut text = String::new();
     for step in steps {
         match step {

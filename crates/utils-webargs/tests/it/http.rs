@@ -176,6 +176,19 @@ async fn json_of_another_shape_and_double_keys_are_refused() {
         expect![[r#"422 {"stars":["Duplicate field."]}"#]],
     )
     .await;
+    let many = format!(
+        r#"{{"postTitle": "One", "stars": 1, "stars": 2, "{}": [{}0]}}"#,
+        "k".repeat(300),
+        "0,".repeat(150)
+    );
+    check(json(&many), expect![[r#"422 {"stars":["Duplicate field."]}"#]]).await;
+    check(
+        json(
+            r#"{"postTitle": "One", "stars": 1, "postTitle": "Two", "x": {"y": [{"z": 1, "z": 2, "z": 3}]}}"#,
+        ),
+        expect![[r#"422 {"postTitle":["Duplicate field."],"x.y[0].z":["Duplicate field."]}"#]],
+    )
+    .await;
 }
 
 #[actix_rt::test]
