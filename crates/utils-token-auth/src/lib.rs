@@ -38,7 +38,7 @@ pub use crate::store::diesel::SQLITE_MIGRATIONS;
 pub use crate::store::diesel::{DieselStore, DieselStoreError, Migrate, migrate};
 #[cfg(feature = "postgres")]
 pub use crate::store::diesel::{POSTGRES_MIGRATIONS, RevocationListener};
-#[cfg(all(feature = "password", feature = "diesel"))]
+#[cfg(all(feature = "password", any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
 pub use crate::throttle::diesel::{DieselThrottle, DieselThrottleError};
 #[cfg(feature = "password")]
 pub use crate::throttle::{

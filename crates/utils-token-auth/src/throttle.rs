@@ -1,4 +1,4 @@
-#[cfg(feature = "diesel")]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub(crate) mod diesel;
 pub(crate) mod memory;
 

@@ -21,7 +21,9 @@ diesel::table! {
 /// Login counters in the table `auth_throttle`, shared by every process on the database.
 ///
 /// `C` is a Diesel connection: `SqliteConnection`, `PgConnection` or `MysqlConnection`, each by its feature. The
-/// table comes with the crate's migrations. Every operation is one statement, or a few that may each be the last.
+/// table comes with the crate's migrations ([`migrate`](crate::migrate)), and the pool may be that of a
+/// [`DieselStore`](crate::DieselStore): `DieselThrottle::new(store.pool().clone())`. Every operation is one statement,
+/// or a few that may each be the last.
 pub struct DieselThrottle<C: R2D2Connection + 'static> {
     pool: Pool<ConnectionManager<C>>,
 }

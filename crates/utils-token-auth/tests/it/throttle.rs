@@ -278,8 +278,7 @@ mod sqlite {
         let file = directory.path().join("throttle.db");
         let manager = ConnectionManager::<SqliteConnection>::new(file.to_str().unwrap());
         let pool = Pool::builder().max_size(4).connection_customizer(Box::new(Busy)).build(manager).unwrap();
-        let up = include_str!("../../migrations/sqlite/2026-11-23-000002_auth_throttle/up.sql");
-        pool.get().unwrap().batch_execute(up).unwrap();
+        utils_token_auth::migrate(&mut *pool.get().unwrap()).unwrap();
         check(DieselThrottle::new(pool)).await;
     }
 }
@@ -306,8 +305,7 @@ mod postgres {
         let separator = if server.contains('?') { '&' } else { '?' };
         let own = format!("{server}{separator}options=-csearch_path%3D{schema}");
         let pool = Pool::builder().max_size(4).build(ConnectionManager::<PgConnection>::new(own)).unwrap();
-        let up = include_str!("../../migrations/postgres/2026-11-23-000002_auth_throttle/up.sql");
-        pool.get().unwrap().batch_execute(up).unwrap();
+        utils_token_auth::migrate(&mut *pool.get().unwrap()).unwrap();
         check(DieselThrottle::new(pool)).await;
         admin.batch_execute(&format!("DROP SCHEMA {schema} CASCADE;")).unwrap();
     }
@@ -333,8 +331,7 @@ mod mysql {
         admin.batch_execute(&format!("CREATE DATABASE {database};")).unwrap();
         let own = format!("{}/{database}", server.rsplit_once('/').unwrap().0);
         let pool = Pool::builder().max_size(4).build(ConnectionManager::<MysqlConnection>::new(own)).unwrap();
-        let up = include_str!("../../migrations/mysql/2026-11-23-000002_auth_throttle/up.sql");
-        pool.get().unwrap().batch_execute(up).unwrap();
+        utils_token_auth::migrate(&mut *pool.get().unwrap()).unwrap();
         check(DieselThrottle::new(pool)).await;
         admin.batch_execute(&format!("DROP DATABASE {database};")).unwrap();
     }
