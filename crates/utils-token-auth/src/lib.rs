@@ -1,4 +1,54 @@
 //! Short-lived JWTs, revocable refresh tokens, and sessions a user can list and revoke, for actix-web.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use utils_token_auth::{Client, Keys, MemoryStore, Refusal, Session, TokenAuth, Which, Why};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Claims {
+//!     scopes: Vec<String>,
+//! }
+//!
+//! /// What an access token says; asked at login and at every renewal.
+//! async fn claims(session: Session) -> Result<Claims, Refusal> {
+//!     Ok(Claims { scopes: session.data_as()? })
+//! }
+//!
+//! # #[actix_web::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = Keys::hs256("2026-11", b"a secret of at least 32 bytes, from a file")?;
+//! let auth = TokenAuth::new(keys, MemoryStore::new(), claims).build()?;
+//!
+//! // the password was right
+//! let phone = auth.login("ana", ["read", "write"], Client::unknown().label("phone")).await?;
+//! let token = auth.verify(&phone.token)?;
+//! assert_eq!((token.user.as_str(), token.claims.scopes.len()), ("ana", 2));
+//!
+//! // fifteen minutes later
+//! let renewed = auth.renew(&phone.refresh_token.unwrap_or_default(), Client::unknown()).await?;
+//! assert_eq!(auth.list("ana", Some(renewed.session)).await?.len(), 1);
+//!
+//! // a new password ends every session, its access tokens included
+//! auth.revoke(Which::All { user: "ana" }, Why::Password).await?;
+//! assert!(auth.verify(&renewed.token).is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`TokenAuth`] is the engine: [`login`](TokenAuth::login), [`renew`](TokenAuth::renew),
+//!   [`logout`](TokenAuth::logout), [`revoke`](TokenAuth::revoke), [`list`](TokenAuth::list),
+//!   [`verify`](TokenAuth::verify); [`start`](TokenAuth::start) hears of revocations in other processes.
+//!   [`Policy`] has the lives and limits, [`Keys`] what tokens are signed with.
+//! - [`HttpAuth`] is how it is reached: routes, [`protect`](HttpAuth::protect), and the extractors [`Auth`] and
+//!   [`MaybeAuth`].
+//! - A [`Store`] keeps the sessions: [`MemoryStore`], `DieselStore` on SQLite, PostgreSQL and MySQL by feature, or one
+//!   of your own, which `utils_testing::token_auth::check_session_store` examines.
+//! - [`Verifier`] alone is for services that accept tokens and hold no sessions.
+//! - `Passwords` and `Throttle` (feature `password`) are for the login that comes before.
+//!
+//! A renewal that is repeated gets the same answer, so lost answers and tabs that share a refresh token sign nobody
+//! out; a refresh token that somebody copied is noticed and ends its session. The guide `docs/guide/token-auth.md` says
+//! how, and `docs/reference/security.md` what is promised, with the test of each promise.
 mod builder;
 mod claims;
 mod clock;

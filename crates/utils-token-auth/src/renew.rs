@@ -5,22 +5,74 @@
 //! stays, and only the access token is new, so that a late answer can never overwrite a newer refresh token; and any
 //! other generation means that somebody kept a copy, which ends the session.
 
+use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     clock::whole_ms,
-    engine::{Inner, TokenAuth},
-    error::Error,
+    engine::{ClaimsFuture, TokenAuth},
+    error::{Error, Refusal},
     events::EventKind,
     pair::Pair,
     policy::Policy,
     refresh::RefreshToken,
     scope_bound::bound,
-    session::{Client, Session, Why},
+    session::{Client, LiveAt, Session, Why},
     store::{Rotate, Store, Which},
 };
 
-/// How a genuine refresh token relates to its live session.
+/// A genuine refresh token, and when and from where it came.
+struct Request {
+    presented: RefreshToken,
+    client: Client,
+    now: i64,
+    live: LiveAt,
+}
+
+enum Decision<C> {
+    /// There is no such session, or the token has not its secret.
+    Unknown,
+    /// The session is over.
+    Over(Session),
+    /// Somebody kept a copy of the token.
+    Copied(Session),
+    /// All is there but the rotation.
+    Ready(Box<Prepared>),
+    /// The claims function has something to wait for.
+    Waiting(Box<Waiting<C>>),
+}
+
+struct Waiting<C> {
+    request: Request,
+    session: Session,
+    standing: Standing,
+    claims: ClaimsFuture<C>,
+}
+
+/// All that a renewal needs, before anything has changed.
+struct Prepared {
+    session: Session,
+    standing: Standing,
+    /// The successor of the token that was presented.
+    next: RefreshToken,
+    token: Result<String, NoToken>,
+    step: Rotate,
+}
+
+/// Why there is no access token.
+enum NoToken {
+    Denied,
+    Failed(Error),
+}
+
+impl Prepared {
+    /// The step of the session, if one is due and the access token is there.
+    fn rotate(&self) -> Option<Rotate> {
+        (self.standing == Standing::Due && self.token.is_ok()).then(|| self.step.clone())
+    }
+}
+
+/// How the refresh token of a live session is answered.
 #[derive(Debug, PartialEq, Eq)]
 enum Standing {
     /// The latest one, due for its successor.
@@ -29,8 +81,6 @@ enum Standing {
     Young,
     /// The one before, whose successor may not have reached the client.
     JustReplaced,
-    /// Older, or from a future that a restored backup forgot.
-    Copied,
 }
 
 impl<C, S> TokenAuth<C, S>
@@ -47,48 +97,59 @@ where
     /// [`Error::Grant`] for every refresh token that is not good any more, with nothing that tells the reasons apart;
     /// [`Error::Store`] or [`Error::Claims`] when it cannot be said at the moment: the same token can be tried again.
     pub async fn renew(&self, refresh_token: &str, client: Client) -> Result<Pair, Error> {
-        let Inner { store, refresh, policy, .. } = &*self.inner;
-        let presented = refresh.open(refresh_token).ok_or(Error::Grant)?;
+        let store = &self.inner.store;
+        let presented = self.inner.refresh.open(refresh_token).ok_or(Error::Grant)?;
         let now = self.now();
-        let live = self.live_at(now);
+        let id = presented.session;
+        let request = Request { presented, client: client.tidy(), now, live: self.live_at(now) };
+        let engine = self.clone();
+        let decide = move |session| engine.decide(request, session);
+        let (decision, moved) = store.get_then_rotate(id, decide).await.map_err(Error::store)?;
 
-        let session = store.get(presented.session).await.map_err(Error::store)?.ok_or(Error::Grant)?;
-        if !presented.secret.has_hash(&session.secret_hash) {
-            return Err(Error::Grant);
-        }
-        if !live.holds(&session) {
-            self.inner.events.send(EventKind::UsedAfterEnd, &session.user, Some(session.id), now);
-            return Err(Error::Grant);
-        }
-        let standing = Standing::of(&presented, &session, policy, now);
-        if standing == Standing::Copied {
-            return self.end_copied(&session, now).await;
-        }
-
-        // everything that can fail comes before the generation moves
-        let Some(claims) = self.claims_of(&session).await? else {
-            self.revoke(Which::One { user: &session.user, id: session.id }, Why::Denied).await?;
-            return Err(Error::Grant);
+        let (prepared, moved) = match decision {
+            Decision::Unknown => return Err(Error::Grant),
+            Decision::Over(session) => {
+                self.inner.events.send(EventKind::UsedAfterEnd, &session.user, Some(id), now);
+                return Err(Error::Grant);
+            }
+            Decision::Copied(session) => return self.end_copied(&session, now).await,
+            Decision::Ready(prepared) => (*prepared, moved),
+            Decision::Waiting(waiting) => {
+                let Waiting { request, session, standing, claims } = *waiting;
+                let claims = claims.await;
+                let prepared = self.prepare(request, session, standing, claims);
+                let moved = match prepared.rotate() {
+                    Some(rotate) => store.rotate(rotate).await.map_err(Error::store)?,
+                    None => false,
+                };
+                (prepared, moved)
+            }
         };
-        let claims = serde_json::to_value(claims).map_err(Error::internal)?;
-        let claims = bound(claims, policy.scope_claims, &session.scopes);
-        let token = self.sign(&session, &claims, now)?;
+        self.answer(prepared, moved, now).await
+    }
 
-        let next = RefreshToken { generation: presented.generation.saturating_add(1), ..presented };
+    async fn answer(&self, prepared: Prepared, moved: bool, now: i64) -> Result<Pair, Error> {
+        let Prepared { session, standing, next, token, .. } = prepared;
+        let id = session.id;
+        let token = match token {
+            Ok(token) => token,
+            Err(NoToken::Denied) => {
+                self.revoke(Which::One { user: &session.user, id }, Why::Denied).await?;
+                return Err(Error::Grant);
+            }
+            Err(NoToken::Failed(error)) => return Err(error),
+        };
         match standing {
             Standing::Young => self.renewed(&session, token, None, false, now),
             Standing::JustReplaced => self.renewed(&session, token, Some(&next), false, now),
-            Standing::Copied => self.end_copied(&session, now).await,
+            Standing::Due if moved => {
+                let rotates = self.inner.policy.rotate;
+                self.renewed(&session, token, rotates.then_some(&next), rotates, now)
+            }
             Standing::Due => {
-                let to = if policy.rotate { next.generation } else { session.generation };
-                let client = client.tidy().or(&session.client);
-                let rotate = Rotate { id: session.id, from: session.generation, to, live, client };
-                if store.rotate(rotate).await.map_err(Error::store)? {
-                    return self.renewed(&session, token, policy.rotate.then_some(&next), policy.rotate, now);
-                }
                 // somebody else moved it, or it ended: a fresh statement sees which
-                let session = store.get(session.id).await.map_err(Error::store)?.ok_or(Error::Grant)?;
-                if !live.holds(&session) {
+                let session = self.inner.store.get(id).await.map_err(Error::store)?.ok_or(Error::Grant)?;
+                if !self.live_at(now).holds(&session) {
                     return Err(Error::Grant);
                 }
                 // further on than that, this request was slow: its token was the latest when it came in, so it is
@@ -97,6 +158,55 @@ where
                 self.renewed(&session, token, same.then_some(&next), false, now)
             }
         }
+    }
+
+    /// What to do about a genuine refresh token, by its session. It runs where the store's statements do, so that a
+    /// claims function with nothing to wait for costs no second change of threads.
+    fn decide(&self, request: Request, session: Option<Session>) -> (Decision<C>, Option<Rotate>) {
+        let known = session.filter(|session| request.presented.secret.has_hash(&session.secret_hash));
+        let Some(session) = known else { return (Decision::Unknown, None) };
+        if !request.live.holds(&session) {
+            return (Decision::Over(session), None);
+        }
+        let Some(standing) = Standing::of(&request.presented, &session, &self.inner.policy, request.now)
+        else {
+            return (Decision::Copied(session), None);
+        };
+        let mut claims = (self.inner.claims)(session.clone());
+        match (&mut claims).now_or_never() {
+            Some(claims) => {
+                let prepared = self.prepare(request, session, standing, claims);
+                let rotate = prepared.rotate();
+                (Decision::Ready(Box::new(prepared)), rotate)
+            }
+            None => (Decision::Waiting(Box::new(Waiting { request, session, standing, claims })), None),
+        }
+    }
+
+    /// Everything that can fail, before the generation moves.
+    fn prepare(
+        &self,
+        request: Request,
+        session: Session,
+        standing: Standing,
+        claims: Result<C, Refusal>,
+    ) -> Prepared {
+        let Request { presented, client, now, live } = request;
+        let policy = &self.inner.policy;
+        let token = match claims {
+            Ok(claims) => serde_json::to_value(claims)
+                .map_err(Error::internal)
+                .map(|claims| bound(claims, policy.scope_claims, &session.scopes))
+                .and_then(|claims| self.sign(&session, &claims, now))
+                .map_err(NoToken::Failed),
+            Err(Refusal::Denied) => Err(NoToken::Denied),
+            Err(Refusal::Unavailable(cause)) => Err(NoToken::Failed(Error::Claims(cause))),
+        };
+        let next = RefreshToken { generation: presented.generation.saturating_add(1), ..presented };
+        let to = if policy.rotate { next.generation } else { session.generation };
+        let client = client.or(&session.client);
+        let step = Rotate { id: session.id, from: session.generation, to, live, client };
+        Prepared { session, standing, next, token, step }
     }
 
     fn renewed(
@@ -120,18 +230,17 @@ where
 }
 
 impl Standing {
-    fn of(presented: &RefreshToken, session: &Session, policy: &Policy, now: i64) -> Self {
+    /// `None` for a token that is older, or from a future that a restored backup forgot: somebody kept a copy.
+    fn of(presented: &RefreshToken, session: &Session, policy: &Policy, now: i64) -> Option<Self> {
         let grace = whole_ms(policy.grace);
         let age = now - session.renewed_at;
         if presented.generation == session.generation {
             // a clock that was set back must not keep a token young for an hour
             let recent = (-grace..=grace).contains(&age);
             let young = recent && (session.generation > 0 || !policy.rotate);
-            return if young { Self::Young } else { Self::Due };
+            return Some(if young { Self::Young } else { Self::Due });
         }
-        if session.generation.checked_sub(1) == Some(presented.generation) && age <= grace {
-            return Self::JustReplaced;
-        }
-        Self::Copied
+        let just_replaced = session.generation.checked_sub(1) == Some(presented.generation) && age <= grace;
+        just_replaced.then_some(Self::JustReplaced)
     }
 }

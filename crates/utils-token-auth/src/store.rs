@@ -37,6 +37,30 @@ pub trait Store: Send + Sync + 'static {
     /// Moves a live session from one generation to another; `true` for exactly one of several callers.
     fn rotate(&self, rotate: Rotate) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
+    /// Reads a session, and rotates it if `decide` says so: what [`get`](Self::get) and then
+    /// [`rotate`](Self::rotate) do, which is how it is provided.
+    ///
+    /// A store whose calls change threads may do both in one go. It is still one statement after the other, never one
+    /// transaction. Returns what `decide` returned, and whether the session moved.
+    fn get_then_rotate<T, Decide>(
+        &self,
+        id: Sid,
+        decide: Decide,
+    ) -> impl Future<Output = Result<(T, bool), Self::Error>> + Send
+    where
+        T: Send + 'static,
+        Decide: FnOnce(Option<Session>) -> (T, Option<Rotate>) + Send + 'static,
+    {
+        async move {
+            let (decision, rotate) = decide(self.get(id).await?);
+            let moved = match rotate {
+                Some(rotate) => self.rotate(rotate).await?,
+                None => false,
+            };
+            Ok((decision, moved))
+        }
+    }
+
     /// Ends sessions that were not ended before, and says how many these were. The first reason stays.
     fn revoke(
         &self,

@@ -180,8 +180,8 @@ async fn renew_until_refused<S: Store>(auth: TokenAuth<Claims, S>, clock: TestCl
             Err(Error::Grant) => return,
             Err(error) => panic!("neither renewed nor refused: {error} ({error:?})"),
         }
-        // so little that no call can be as long under way as the grace
-        clock.advance(Duration::from_millis(100));
+        // so little that no call can be under way for as long as the grace, however unfair the pool is
+        clock.advance(Duration::from_millis(5));
         tokio::task::yield_now().await;
     }
 }

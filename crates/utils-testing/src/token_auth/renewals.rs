@@ -1,7 +1,11 @@
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
-use utils_token_auth::{Client, Error, Keys, Pair, Policy, Store, TestClock, TokenAuth, Which, Why};
+use utils_token_auth::{Client, Error, Keys, Pair, Store, TestClock, TokenAuth, Which, Why};
 
 use super::{NOW, new_user};
 
@@ -23,14 +27,25 @@ where
 #[derive(Serialize, Deserialize)]
 pub(super) struct Claims {}
 
-/// One process of an application on this store.
+/// One process of an application on this store. Every other time its claims function has something to wait for, because
+/// a store may read and rotate in one go when it has not.
 pub(super) fn process<S: Store>(store: S, clock: &TestClock) -> TokenAuth<Claims, S> {
-    let engine = Keys::hs256("1", b"the secret of a test, 32 bytes or more")
-        .map(|keys| TokenAuth::new(keys, store, |_| async { Ok(Claims {}) }).clock(clock.clone()))
-        .map(|builder| builder.events(|_| {}).policy(Policy::default()).build());
-    match engine {
-        Ok(Ok(engine)) => engine,
-        Ok(Err(error)) => panic!("{error}"),
+    let asked = AtomicUsize::new(0);
+    let claims = move |_| {
+        let waits = asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        async move {
+            if waits {
+                tokio::task::yield_now().await;
+            }
+            Ok(Claims {})
+        }
+    };
+    let keys = match Keys::hs256("1", b"the secret of a test, 32 bytes or more") {
+        Ok(keys) => keys,
+        Err(error) => panic!("{error}"),
+    };
+    match TokenAuth::new(keys, store, claims).clock(clock.clone()).events(|_| {}).build() {
+        Ok(engine) => engine,
         Err(error) => panic!("{error}"),
     }
 }

@@ -163,6 +163,32 @@ macro_rules! end_sessions {
 /// The same statements for each connection type: Diesel's bounds for "any of the three" would be longer than they.
 macro_rules! store_on {
     ($connection:ty, $revoke:path) => {
+        impl DieselStore<$connection> {
+            fn select(connection: &mut $connection, id: Sid) -> Result<Option<Session>, DieselStoreError> {
+                let row: Option<Row> =
+                    auth_sessions::table.find(id.as_bytes().as_slice()).first(connection).optional()?;
+                row.map(Session::try_from).transpose()
+            }
+
+            fn update(connection: &mut $connection, rotate: Rotate) -> Result<bool, DieselStoreError> {
+                let live = auth_sessions::table
+                    .find(rotate.id.as_bytes().as_slice())
+                    .filter(auth_sessions::generation.eq(row::generation(rotate.from)?))
+                    .filter(auth_sessions::revoked_at.is_null())
+                    .filter(auth_sessions::expires_at.gt(rotate.live.now))
+                    .filter(auth_sessions::renewed_at.ge(rotate.live.idle_since));
+                let moved = diesel::update(live)
+                    .set((
+                        auth_sessions::generation.eq(row::generation(rotate.to)?),
+                        auth_sessions::renewed_at.eq(rotate.live.now),
+                        auth_sessions::ip.eq(rotate.client.ip.map(|ip| ip.to_string())),
+                        auth_sessions::user_agent.eq(rotate.client.user_agent),
+                    ))
+                    .execute(connection)?;
+                Ok(moved > 0)
+            }
+        }
+
         impl Store for DieselStore<$connection> {
             type Error = DieselStoreError;
 
@@ -176,32 +202,29 @@ macro_rules! store_on {
             }
 
             async fn get(&self, id: Sid) -> Result<Option<Session>, DieselStoreError> {
-                self.run(move |connection| {
-                    let row: Option<Row> =
-                        auth_sessions::table.find(id.as_bytes().as_slice()).first(connection).optional()?;
-                    row.map(Session::try_from).transpose()
-                })
-                .await
+                self.run(move |connection| Self::select(connection, id)).await
             }
 
             async fn rotate(&self, rotate: Rotate) -> Result<bool, DieselStoreError> {
-                let (from, to) = (row::generation(rotate.from)?, row::generation(rotate.to)?);
+                self.run(move |connection| Self::update(connection, rotate)).await
+            }
+
+            async fn get_then_rotate<T, Decide>(
+                &self,
+                id: Sid,
+                decide: Decide,
+            ) -> Result<(T, bool), DieselStoreError>
+            where
+                T: Send + 'static,
+                Decide: FnOnce(Option<Session>) -> (T, Option<Rotate>) + Send + 'static,
+            {
                 self.run(move |connection| {
-                    let live = auth_sessions::table
-                        .find(rotate.id.as_bytes().as_slice())
-                        .filter(auth_sessions::generation.eq(from))
-                        .filter(auth_sessions::revoked_at.is_null())
-                        .filter(auth_sessions::expires_at.gt(rotate.live.now))
-                        .filter(auth_sessions::renewed_at.ge(rotate.live.idle_since));
-                    let moved = diesel::update(live)
-                        .set((
-                            auth_sessions::generation.eq(to),
-                            auth_sessions::renewed_at.eq(rotate.live.now),
-                            auth_sessions::ip.eq(rotate.client.ip.map(|ip| ip.to_string())),
-                            auth_sessions::user_agent.eq(rotate.client.user_agent),
-                        ))
-                        .execute(connection)?;
-                    Ok(moved > 0)
+                    let (decision, rotate) = decide(Self::select(connection, id)?);
+                    let moved = match rotate {
+                        Some(rotate) => Self::update(connection, rotate)?,
+                        None => false,
+                    };
+                    Ok((decision, moved))
                 })
                 .await
             }

@@ -337,3 +337,33 @@ async fn a_store_that_is_down_is_503_and_the_same_token_works_afterwards() {
     world.auth.store().break_down(false);
     world.rotated(&refresh).await;
 }
+
+/// RFC 6749 section 5.1.
+#[actix_web::test]
+async fn r14_answers_with_tokens_are_not_stored_and_say_when_the_token_ends() {
+    use crate::http_app::Site;
+    let oauth = Site::new().over(|http| http.oauth_names());
+    let form = [("refresh_token", oauth.login("ana").await.refresh_token.unwrap())];
+    let renewed = oauth.send(actix_web::test::TestRequest::post().uri("/renew").set_form(form)).await;
+    assert_eq!(renewed.header("Cache-Control"), "no-store");
+    let json = renewed.json();
+    assert_eq!((json["token_type"].as_str(), json["expires_in"].as_u64()), (Some("Bearer"), Some(900)));
+
+    let site = Site::new();
+    let renewed = site.renew(&site.login("ana").await.refresh_token.unwrap()).await;
+    assert_eq!(renewed.header("Cache-Control"), "no-store");
+}
+
+/// RFC 6749 section 3.2, RFC 9700 section 4.3.2.
+#[actix_web::test]
+async fn r15_a_refresh_token_in_the_address_is_not_taken() {
+    let site = crate::http_app::Site::new().over(|http| http.query_param("token"));
+    let refresh = site.login("ana").await.refresh_token.unwrap();
+    for name in ["refreshToken", "refresh_token", "token"] {
+        let address = format!("/renew?{name}={refresh}");
+        let answer = site.send(actix_web::test::TestRequest::post().uri(&address)).await;
+        assert!(!answer.status.is_success(), "{name}: {answer:?}");
+        assert!(!answer.text.contains(&refresh));
+    }
+    assert!(site.renew(&refresh).await.status.is_success(), "nothing has happened to it");
+}
