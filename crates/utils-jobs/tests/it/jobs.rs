@@ -11,5 +11,6 @@ mod mysql;
 mod plain;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod recorded;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -1,8 +1,5 @@
 //! What only a database can show: transactions, several processes, errors and rows that nobody of us has written.
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use diesel::{QueryResult, connection::SimpleConnection, r2d2::R2D2Connection};
 use serde::{Deserialize, Serialize};
@@ -17,10 +14,16 @@ pub(super) trait Place {
     const NAME: &'static str;
 
     fn url(&self) -> String;
+
+    /// Ends all connections to it, but not those of tests that run beside this one.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    fn cut_connections(&self) {}
 }
 
 /// A name that no other test of any run has.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) fn unique() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
     let time = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
@@ -31,6 +34,14 @@ pub(super) fn open<P: Place>(place: &P, builder: JobsBuilder) -> Jobs {
     let jobs = builder.open(&place.url()).unwrap();
     jobs.migrate().unwrap();
     jobs
+}
+
+/// Runs a case; with many kills it takes long.
+pub(super) fn run(case: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limit = Duration::from_secs(if std::env::var_os("KILL_ROUNDS").is_some() { 900 } else { 60 });
+    let done = runtime.block_on(async { tokio::time::timeout(limit, case).await });
+    assert!(done.is_ok(), "the case has not ended within {limit:?}");
 }
 
 /// The same cases on each database.
@@ -58,7 +69,7 @@ macro_rules! cases {
         $(
             #[test]
             fn $case() {
-                utils_testing::jobs::run($place, crate::jobs::database::$case);
+                crate::jobs::database::run(crate::jobs::database::$case($place));
             }
         )*
     };
@@ -68,6 +79,39 @@ pub(super) use cases;
 pub(super) use super::kill::{
     a_stopped_and_continued_process_cannot_end_a_job_twice, killed_workers_lose_no_job,
 };
+
+/// All connections of the jobs are cut again and again, in the middle of whatever they do. (SQLite has none.)
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) async fn a_worker_survives_the_loss_of_its_connections<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let counter = Counter::<P::Conn>::new(&jobs);
+    let worker = Worker::new(&jobs).handle::<Count>().data(counter.work()).concurrency(4).start().unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..15 {
+        // An enqueue that fails is told to the one who enqueues.
+        for _ in 0..10 {
+            if let Ok(id) = jobs.enqueue(Count { then_fail: false }).await {
+                ids.push(id);
+            }
+        }
+        place.cut_connections();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert!(!ids.is_empty());
+    for id in &ids {
+        let end = jobs.wait_status(id, SOON).await;
+        let end = match end {
+            Ok(end) => end,
+            Err(_) => jobs.wait_status(id, SOON).await.unwrap(), // a connection that nobody had noticed yet
+        };
+        assert_eq!(end.state, State::Done, "{end:?}");
+    }
+    assert!(worker.is_running());
+    worker.stop().await.unwrap();
+    let ended = number(&counter.0, "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 2");
+    assert_eq!(ended, number(&counter.0, "SELECT COUNT(*) AS n FROM utils_jobs"));
+    assert_eq!(counter.counted(), ended, "effects, exactly once");
+}
 
 /// Adds one to a counter, in one transaction with its own end.
 #[derive(Debug, Clone, Serialize, Deserialize)]

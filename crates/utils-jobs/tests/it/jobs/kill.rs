@@ -124,7 +124,7 @@ pub(super) async fn killed_workers_lose_no_job<P: Place>(place: P) {
     let mut child = start(&place);
     let started = Instant::now();
     while number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 2") < all {
-        assert!(started.elapsed() < Duration::from_secs(50), "some jobs have not ended");
+        assert!(started.elapsed() < Duration::from_secs(50 + u64::from(rounds)), "some jobs have not ended");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // Done by the last process, so that it is there to be asked.

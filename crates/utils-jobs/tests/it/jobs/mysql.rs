@@ -40,6 +40,23 @@ impl Place for Mysql {
         let (front, _) = server.rsplit_once('/').unwrap();
         format!("{front}/{}", self.database)
     }
+
+    fn cut_connections(&self) {
+        use diesel::RunQueryDsl;
+        #[derive(diesel::QueryableByName)]
+        struct Connection {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            id: i64,
+        }
+        let mut admin = MysqlConnection::establish(&server()).unwrap();
+        let all = format!(
+            "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist WHERE db = '{}'",
+            self.database
+        );
+        for connection in diesel::sql_query(all).load::<Connection>(&mut admin).unwrap() {
+            let _ = admin.batch_execute(&format!("KILL {}", connection.id)); // it may be gone by itself
+        }
+    }
 }
 
 impl JobBackend for Mysql {
@@ -50,3 +67,8 @@ impl JobBackend for Mysql {
 
 job_backend_contract!(Mysql::new());
 super::database::cases!(Mysql::new());
+
+#[test]
+fn a_worker_survives_the_loss_of_its_connections() {
+    super::database::run(super::database::a_worker_survives_the_loss_of_its_connections(Mysql::new()));
+}

@@ -38,7 +38,14 @@ impl Place for Postgres {
     fn url(&self) -> String {
         let server = server();
         let sign = if server.contains('?') { '&' } else { '?' };
-        format!("{server}{sign}options=-csearch_path%3D{}", self.schema)
+        format!("{server}{sign}application_name={0}&options=-csearch_path%3D{0}", self.schema)
+    }
+
+    fn cut_connections(&self) {
+        admin(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'",
+            self.schema
+        ));
     }
 }
 
@@ -50,3 +57,8 @@ impl JobBackend for Postgres {
 
 job_backend_contract!(Postgres::new());
 super::database::cases!(Postgres::new());
+
+#[test]
+fn a_worker_survives_the_loss_of_its_connections() {
+    super::database::run(super::database::a_worker_survives_the_loss_of_its_connections(Postgres::new()));
+}

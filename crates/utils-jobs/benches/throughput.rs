@@ -1,0 +1,165 @@
+//! How fast jobs go in and out: `cargo bench -p utils-jobs --features sqlite,postgres`.
+//!
+//! Arguments: `-- [sqlite|postgres|mysql|memory] [jobs]`. PostgreSQL and MySQL are measured where `TEST_POSTGRES_URL` or
+//! `TEST_MYSQL_URL` is set, in a schema or database of their own. The jobs do nothing, so what is measured is ours.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a program for the terminal")]
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use utils_jobs::{Context, Failure, Job, Jobs, Worker};
+
+/// Does nothing but count, and note when it started.
+#[derive(Serialize, Deserialize)]
+struct Nothing(u64);
+
+#[derive(Clone, Default)]
+struct Seen {
+    count: Arc<AtomicUsize>,
+    delays: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Job for Nothing {
+    const NAME: &'static str = "bench.nothing";
+    type Output = ();
+
+    async fn run(self, ctx: Context) -> Result<(), Failure> {
+        let seen = ctx.data::<Seen>()?;
+        if self.0 > 0 {
+            let delay = micros().saturating_sub(self.0);
+            seen.delays.lock().unwrap().push(Duration::from_micros(delay));
+        }
+        seen.count.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn micros() -> u64 {
+    u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap()
+}
+
+fn report(database: &str, what: &str, jobs: usize, time: Duration) {
+    println!("{database:9} {what:38} {:>9.0} jobs/s", jobs as f64 / time.as_secs_f64());
+}
+
+async fn measure(database: &str, jobs: &Jobs, amount: usize) {
+    let single = (amount / 10).clamp(100, 2_000);
+    let started = Instant::now();
+    for _ in 0..single {
+        jobs.enqueue(Nothing(0)).await.unwrap();
+    }
+    report(database, "enqueue one by one", single, started.elapsed());
+    let started = Instant::now();
+    for _ in 0..amount / 100 {
+        jobs.enqueue_many((0..100).map(|_| Nothing(0))).await.unwrap();
+    }
+    report(database, "enqueue in batches of 100", amount / 100 * 100, started.elapsed());
+    let mut waiting = single + amount / 100 * 100;
+    for (concurrency, prefetch) in [(8, 0), (16, 100)] {
+        if waiting == 0 {
+            jobs.enqueue_many((0..amount).map(|_| Nothing(0))).await.unwrap();
+            waiting = amount;
+        }
+        let seen = Seen::default();
+        let started = Instant::now();
+        let worker = start(jobs, &seen, concurrency, prefetch);
+        while seen.count.load(Ordering::SeqCst) < waiting {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let what = format!("drain, concurrency {concurrency}, prefetch {prefetch}");
+        report(database, &what, waiting, started.elapsed());
+        worker.stop().await.unwrap();
+        waiting = 0;
+    }
+    latency(database, jobs).await;
+}
+
+/// From enqueueing to the start of the job, when the worker is idle.
+async fn latency(database: &str, jobs: &Jobs) {
+    const JOBS: usize = 300;
+    let seen = Seen::default();
+    let worker = start(jobs, &seen, 8, 0);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for number in 0..JOBS {
+        jobs.enqueue(Nothing(micros())).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5 + (number as u64 * 37) % 20)).await;
+    }
+    while seen.count.load(Ordering::SeqCst) < JOBS {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    worker.stop().await.unwrap();
+    let mut delays = seen.delays.lock().unwrap().clone();
+    delays.sort();
+    println!(
+        "{database:9} {:38} p50 {:.2?}, p99 {:.2?}",
+        "enqueue to start, idle worker",
+        delays[JOBS / 2],
+        delays[JOBS * 99 / 100]
+    );
+}
+
+fn start(jobs: &Jobs, seen: &Seen, concurrency: usize, prefetch: usize) -> utils_jobs::WorkerHandle {
+    Worker::new(jobs)
+        .handle::<Nothing>()
+        .data(seen.clone())
+        .concurrency(concurrency)
+        .prefetch(prefetch)
+        .start()
+        .unwrap()
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|each| !each.starts_with('-')).collect();
+    let wanted = |name: &str| {
+        let named = arguments.iter().any(|each| each.parse::<usize>().is_err());
+        !named || arguments.iter().any(|each| each == name)
+    };
+    let amount = arguments.iter().find_map(|each| each.parse().ok()).unwrap_or(20_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    if wanted("memory") {
+        // every look at it goes through all jobs
+        runtime.block_on(measure("memory", &Jobs::open("memory:").unwrap(), amount.min(2_000)));
+    }
+    #[cfg(feature = "sqlite")]
+    if wanted("sqlite") {
+        let directory = tempfile::tempdir().unwrap();
+        let jobs = Jobs::open(&format!("sqlite:{}", directory.path().join("bench.db").display())).unwrap();
+        jobs.migrate().unwrap();
+        runtime.block_on(measure("sqlite", &jobs, amount));
+    }
+    #[cfg(feature = "postgres")]
+    if wanted("postgres")
+        && let Ok(server) = std::env::var("TEST_POSTGRES_URL")
+    {
+        use diesel::{Connection, PgConnection, connection::SimpleConnection};
+        let mut admin = PgConnection::establish(&server).unwrap();
+        let schema = format!("bench_{}", std::process::id());
+        admin.batch_execute(&format!("CREATE SCHEMA {schema}")).unwrap();
+        let sign = if server.contains('?') { '&' } else { '?' };
+        let jobs = Jobs::open(&format!("{server}{sign}options=-csearch_path%3D{schema}")).unwrap();
+        jobs.migrate().unwrap();
+        runtime.block_on(measure("postgres", &jobs, amount));
+        admin
+            .batch_execute(&format!("SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE"))
+            .unwrap();
+    }
+    #[cfg(feature = "mysql")]
+    if wanted("mysql")
+        && let Ok(server) = std::env::var("TEST_MYSQL_URL")
+    {
+        use diesel::{Connection, MysqlConnection, connection::SimpleConnection};
+        let mut admin = MysqlConnection::establish(&server).unwrap();
+        let database = format!("bench_{}", std::process::id());
+        admin.batch_execute(&format!("CREATE DATABASE {database}")).unwrap();
+        let (front, _) = server.rsplit_once('/').unwrap();
+        let jobs = Jobs::open(&format!("{front}/{database}")).unwrap();
+        jobs.migrate().unwrap();
+        runtime.block_on(measure("mysql", &jobs, amount));
+        admin.batch_execute(&format!("DROP DATABASE {database}")).unwrap();
+    }
+}
