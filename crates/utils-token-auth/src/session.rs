@@ -66,6 +66,9 @@ pub enum Why {
 }
 
 /// What is known of a device. Nothing here is trusted; it helps a user to recognise their devices.
+///
+/// As a handler's argument it is read from the request: the address of the connection, or what a proxy that
+/// [`HttpAuth::proxies`](crate::HttpAuth::proxies) names says of it, `User-Agent`, and `X-Device-Label`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// The address it called from.

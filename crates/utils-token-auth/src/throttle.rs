@@ -42,18 +42,17 @@ use crate::clock::{Clock, SystemClock};
 /// # Examples
 /// ```
 /// use actix_web::{HttpResponse, web};
-/// use utils_token_auth::{MemoryThrottle, Passwords, Throttle, ThrottlePolicy};
+/// use utils_token_auth::{Client, MemoryThrottle, Passwords, Throttle, ThrottlePolicy};
 ///
 /// # #[derive(serde::Deserialize)] struct Login { username: String, password: String }
 /// # async fn stored_hash(_: &str) -> Option<String> { None }
 /// async fn login(
-///     request: actix_web::HttpRequest,
+///     client: Client, // its address, which a proxy of yours may have to tell: see `HttpAuth::proxies`
 ///     form: web::Form<Login>,
 ///     throttle: web::Data<Throttle<MemoryThrottle>>,
 ///     passwords: web::Data<Passwords>,
 /// ) -> actix_web::Result<HttpResponse> {
-///     let address = request.peer_addr().map(|peer| peer.ip());
-///     let attempt = throttle.attempt(&form.username, address).await?; // 429 with Retry-After
+///     let attempt = throttle.attempt(&form.username, client.ip).await?; // 429 with Retry-After
 ///     let stored = stored_hash(&form.username).await;
 ///     if !passwords.verify(&form.password, stored.as_deref()).await?.ok {
 ///         return Ok(HttpResponse::Unauthorized().finish());

@@ -21,7 +21,18 @@ use crate::{error::Error, pair::Pair};
 /// address), or one that was named as [trusted](Self::trust_origin). Every current browser sends one of the two;
 /// a request with neither is refused.
 ///
-/// An answer with tokens then sets cookies, and its body is `{"expiresIn": seconds}` instead of the tokens.
+/// An answer with tokens then sets cookies, and its body is `{"expiresIn": seconds}` instead of the tokens. The
+/// `Authorization` header still works, for clients that are no browsers, and so does `/renew` with the token in its
+/// body.
+///
+/// ```
+/// use utils_token_auth::{Cookies, HttpAuth, MemoryStore};
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Claims {}
+///
+/// fn for_browsers(http: HttpAuth<Claims, MemoryStore>) -> HttpAuth<Claims, MemoryStore> {
+///     http.cookies(Cookies::new().strict().trust_origin("https://app.example.com"))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cookies {
     access: String,
@@ -58,7 +69,7 @@ impl Cookies {
     }
 
     /// Sends the cookies with requests from other sites too (`SameSite=None`), for a front end on another site; its
-    /// origin must then be [trusted](Self::trust_origin).
+    /// origin must then be [trusted](Self::trust_origin), and allowed by CORS with credentials.
     #[must_use]
     pub fn cross_site(mut self) -> Self {
         self.same_site = SameSite::None;
@@ -69,7 +80,7 @@ impl Cookies {
     /// `https://app.example.com`: scheme, host and, unless it is the usual one, port, as browsers write it.
     #[must_use]
     pub fn trust_origin(mut self, origin: impl Into<String>) -> Self {
-        self.origins.push(origin.into());
+        self.origins.push(origin.into().trim_end_matches('/').to_ascii_lowercase());
         self
     }
 

@@ -65,7 +65,7 @@ async fn no_script_sees_a_token_from_login_to_logout() {
 async fn a_request_that_changes_something_must_come_from_a_page_of_ours() {
     let site = Site::new().over(|http| {
         http.cookies(
-            Cookies::new().trust_origin("https://app.example.com").trust_origin("http://localhost:3000"),
+            Cookies::new().trust_origin("https://app.example.com").trust_origin("HTTP://localhost:3000/"),
         )
     });
     let cookie = login(&site).await;
