@@ -60,6 +60,9 @@ fn main() {
         ],
     );
 
+    println!("\nAsking whether a session was revoked");
+    revocations(&system, turns, rounds);
+
     println!("\n{million} sessions beside {BUSY}");
     let large = system.block_on(Table::new(&directory.path().join("large.sqlite"), million));
     let few = system.block_on(Renewing::new(small.store.clone()));
@@ -84,6 +87,36 @@ fn main() {
         &mut [
             ("renew, memory, few", &mut async || memory.renew().await),
             ("renew, memory, many", &mut async || crowded.renew().await),
+        ],
+    );
+}
+
+/// What asking for revocations adds to a verification.
+fn revocations(system: &actix_web::rt::SystemRunner, turns: usize, rounds: u32) {
+    let unknown = utils_token_auth::Sid::from_bytes([0xff; 16]);
+    let set = |sessions: u32| {
+        let set = utils_token_auth::Revocations::new();
+        let session = |number: u32| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+            (utils_token_auth::Sid::from_bytes(bytes), START)
+        };
+        set.apply(&(0..sessions).map(session).collect::<Vec<_>>());
+        set
+    };
+    let (none, many) = (set(0), set(100_000));
+    let ask = |set: &utils_token_auth::Revocations| {
+        for _ in 0..1_000 {
+            assert!(!std::hint::black_box(set).contains(std::hint::black_box(unknown)));
+        }
+    };
+    run(
+        system,
+        turns,
+        rounds,
+        &mut [
+            ("1,000 x contains, none revoked", &mut async || ask(&none)),
+            ("1,000 x contains, 100,000 revoked", &mut async || ask(&many)),
         ],
     );
 }

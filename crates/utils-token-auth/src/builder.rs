@@ -41,8 +41,11 @@ where
     /// what a user's access token holds.
     ///
     /// The function runs at login and at every renewal, so what it says is never older than an access token. It gets
-    /// the session with the data that was given to [`login`](Self::login). A store may poll it on a thread of its own.
+    /// the session with the data that was given to [`login`](Self::login).
     /// Returning [`Refusal::Denied`] refuses a login and ends a session.
+    ///
+    /// A store may begin it on a thread of its own, with one of its connections in hand. Database work in it belongs in
+    /// `web::block`, like anywhere else: a pool that both use could otherwise run dry.
     #[allow(clippy::new_ret_no_self)] // a builder that is named after the engine would say nothing more
     pub fn new<F, Fut>(keys: Keys, store: S, claims: F) -> Builder<C, S>
     where

@@ -21,6 +21,8 @@ use crate::{Sid, revocations::Revocations, session::Why};
 const CHANNEL: &str = "auth_sessions_revoked";
 /// How often the connection is asked for notifications.
 const LOOK: Duration = Duration::from_millis(25);
+/// After how many looks a statement is sent, because a connection that is dead in silence says nothing either.
+const PROBE: u32 = 400;
 /// How long to wait before connecting anew.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -85,8 +87,10 @@ impl RevocationListener {
         let mut connection = Some(listen(url)?);
         let (url, revocations, stop) = (url.to_owned(), revocations.clone(), Arc::clone(&stopped));
         let thread = thread::Builder::new().name("auth-revocations".to_owned()).spawn(move || {
+            let mut looks = 0_u32;
             while !stop.load(Ordering::Acquire) {
-                match connection.as_mut().map(|connection| hear(connection, &revocations)) {
+                looks = (looks + 1) % PROBE;
+                match connection.as_mut().map(|connection| hear(connection, &revocations, looks == 0)) {
                     Some(Ok(())) => thread::sleep(LOOK),
                     Some(Err(error)) => {
                         tracing::warn!(%error, "the connection that hears of revocations was lost");
@@ -116,7 +120,10 @@ fn listen(url: &str) -> Result<PgConnection, DieselStoreError> {
     Ok(connection)
 }
 
-fn hear(connection: &mut PgConnection, revocations: &Revocations) -> diesel::QueryResult<()> {
+fn hear(connection: &mut PgConnection, revocations: &Revocations, probe: bool) -> diesel::QueryResult<()> {
+    if probe {
+        sql_query("SELECT 1").execute(connection)?;
+    }
     let mut heard = Vec::new();
     for notification in connection.notifications_iter() {
         heard.extend(read(&notification?));
