@@ -43,7 +43,7 @@ pub enum Stopping {
     Cancelled,
     /// The soft time limit is over.
     TimeLimit,
-    /// The worker is shutting down; unfinished jobs go back to their queue.
+    /// The worker is shutting down, and its time is nearly over: unfinished jobs go back to their queue.
     Shutdown,
     /// The lease is lost: another worker has the job now, and nothing that this one does will count.
     LeaseLost,

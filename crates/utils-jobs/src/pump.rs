@@ -45,6 +45,8 @@ pub(crate) enum Msg {
     Finished(Finish),
     /// An attempt has come further.
     Progress(Progress),
+    /// The time to shut down is nearly over: running jobs are told.
+    Warn,
     /// No more claims; what has not started goes back.
     Drain,
     /// All futures are done: write the last ends down and stop.
@@ -245,6 +247,11 @@ impl Pump {
             Msg::Progress(progress) => {
                 self.progress.insert(progress.id.clone(), progress);
                 self.progress_at.get_or_insert(now + PROGRESS);
+            }
+            Msg::Warn => {
+                for held in self.held.values() {
+                    held.delivery.control.stop(Stopping::Shutdown);
+                }
             }
             Msg::Drain => self.drain(),
             Msg::Stop => {

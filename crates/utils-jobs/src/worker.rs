@@ -152,7 +152,7 @@ impl Worker {
     }
 
     /// Sets how long running jobs have to end when the worker is stopped; after that they are put back, and the attempt
-    /// does not count. Default: 30 s.
+    /// does not count. In the last quarter they are [told](crate::Context::stopping). Default: 30 s.
     pub fn shutdown_within(mut self, time: Duration) -> Self {
         self.shutdown_within = time;
         self
@@ -282,17 +282,25 @@ impl WorkerHandle {
     /// [`JobsError::Worker`] when the engine has failed.
     pub async fn stop(mut self) -> Result<(), JobsError> {
         let _ = self.sender.send(Msg::Drain);
-        if self.context.is_pending() {
-            // not polled yet: nothing can be running
-            tokio::task::yield_now().await;
+        // A worker that has not been polled yet cannot be stopped yet.
+        while self.context.stop().is_err() && !self.engine.is_finished() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let _ = self.context.stop();
-        if let Ok(ended) = tokio::time::timeout(self.shutdown_within, self.ended()).await {
+        let last_call = self.shutdown_within / 4;
+        if let Some(ended) = self.ended_within(self.shutdown_within - last_call).await {
+            return ended;
+        }
+        let _ = self.sender.send(Msg::Warn);
+        if let Some(ended) = self.ended_within(last_call).await {
             return ended;
         }
         tracing::warn!(worker = %self.name, "running jobs did not end in time and are put back");
         self.halt.send_replace(true);
         self.ended().await
+    }
+
+    async fn ended_within(&mut self, time: Duration) -> Option<Result<(), JobsError>> {
+        tokio::time::timeout(time, self.ended()).await.ok()
     }
 
     /// Waits for the end of the worker.

@@ -84,6 +84,8 @@ macro_rules! job_backend_contract {
             a_failure_without_a_wait_is_tried_again_at_once,
             a_stopped_worker_ends_what_runs_and_gives_the_rest_back,
             a_job_that_does_not_end_in_time_is_put_back,
+            a_running_job_is_told_when_the_time_to_shut_down_is_nearly_over,
+            a_worker_can_be_stopped_at_once,
             a_dropped_worker_gives_its_jobs_back,
             stopping_with_a_hundred_jobs_in_flight_does_not_hang,
             two_workers_run_each_job_once,

@@ -62,6 +62,7 @@ macro_rules! cases {
                 an_idle_worker_starts_a_committed_job_at_once,
                 killed_workers_lose_no_job,
                 a_stopped_and_continued_process_cannot_end_a_job_twice,
+                a_second_signal_ends_the_process_at_once,
             );
         }
     };
@@ -77,7 +78,8 @@ macro_rules! cases {
 pub(super) use cases;
 
 pub(super) use super::kill::{
-    a_stopped_and_continued_process_cannot_end_a_job_twice, killed_workers_lose_no_job,
+    a_second_signal_ends_the_process_at_once, a_stopped_and_continued_process_cannot_end_a_job_twice,
+    killed_workers_lose_no_job,
 };
 
 /// All connections of the jobs are cut again and again, in the middle of whatever they do. (SQLite has none.)

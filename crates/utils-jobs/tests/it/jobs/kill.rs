@@ -172,3 +172,22 @@ pub(super) async fn a_stopped_and_continued_process_cannot_end_a_job_twice<P: Pl
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+pub(super) async fn a_second_signal_ends_the_process_at_once<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    tables::<P>(&jobs);
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let mut child = start(&place);
+    let id = jobs.enqueue(Step { number: 1, millis: 20_000 }).await.unwrap();
+    while number(&sessions, "SELECT COUNT(*) AS n FROM begun") == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    signal(&child, "-TERM");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(child.try_wait().unwrap().is_none(), "it waits for its job");
+    let second = Instant::now();
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(second.elapsed() < Duration::from_secs(5));
+    assert_eq!(jobs.status(&id).await.unwrap().unwrap().state, State::Running, "until its lease runs out");
+}

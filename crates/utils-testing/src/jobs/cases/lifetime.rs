@@ -84,6 +84,26 @@ pub async fn a_job_that_does_not_end_in_time_is_put_back(backend: impl JobBacken
     assert_eq!((back.state, back.attempts), (State::Waiting, 0), "the attempt does not count");
 }
 
+pub async fn a_running_job_is_told_when_the_time_to_shut_down_is_nearly_over(backend: impl JobBackend) {
+    let (jobs, log) = (lively(&backend), Log::default());
+    let id = jobs.enqueue(Sleeps { listens: true }).await.unwrap();
+    let running = worker(&jobs, &log).shutdown_within(Duration::from_millis(2_000)).start().unwrap();
+    log.until(1).await;
+    running.stop().await.unwrap();
+    assert_eq!(log.lines(), ["started", "Shutdown"]);
+    let back = status(&jobs, &id).await;
+    assert_eq!((back.state, back.attempts), (State::Waiting, 0), "the attempt does not count");
+}
+
+pub async fn a_worker_can_be_stopped_at_once(backend: impl JobBackend) {
+    let (jobs, log) = (lively(&backend), Log::default());
+    let id = jobs.enqueue(say("perhaps")).await.unwrap();
+    for _ in 0..5 {
+        tokio::time::timeout(SOON, worker(&jobs, &log).start().unwrap().stop()).await.unwrap().unwrap();
+    }
+    assert!(matches!(status(&jobs, &id).await.state, State::Waiting | State::Done));
+}
+
 pub async fn a_dropped_worker_gives_its_jobs_back(backend: impl JobBackend) {
     let (jobs, log) = (lively(&backend), Log::default());
     let id = jobs.enqueue(Sleeps { listens: false }).await.unwrap();
