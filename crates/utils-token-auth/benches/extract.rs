@@ -6,7 +6,7 @@
 //! ```text
 //! cargo bench -p utils-token-auth --bench extract
 //! ```
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a program of its own, run by hand
 use std::{hint::black_box, time::Duration};
 
 use actix_web::{
