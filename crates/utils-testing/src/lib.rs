@@ -23,6 +23,7 @@
 //!
 //! - [`TestApp`] is an application under test, [`Client`] somebody who talks to it, with headers of their own;
 //!   a [`Request`] is sent by awaiting it, a [`Reply`] shows the whole exchange when it is not what a test expects.
+//! - [`Program`] is a real server program, talked to over a socket.
 //! - [`Crud`] takes a resource through its whole life; [`Privileges`] is a table of who may do what.
 #![cfg_attr(
     any(feature = "sqlite", feature = "postgres", feature = "mysql"),
@@ -45,6 +46,7 @@ mod exchange;
 pub mod jobs;
 mod operation;
 mod privileges;
+mod program;
 mod reply;
 mod request;
 mod resource;
@@ -64,6 +66,7 @@ pub use crate::{
     crud::{Crud, Step},
     operation::Operation,
     privileges::Privileges,
+    program::{Answer, Program},
     reply::Reply,
     request::Request,
 };

@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The sessions are gone when this process ends, so its key may be too.
     let mut secret = [0; 32];
     getrandom::fill(&mut secret)?;
-    let engine = engine(&secret, SystemClock)?;
+    let engine = engine(Keys::hs256("1", &secret)?, SystemClock)?;
     let _upkeep = engine.start().await?;
 
     let server = HttpServer::new(move || App::new().configure(routes(&engine)).wrap(Restful::new()));
@@ -50,8 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The engine: its key, its store, and what goes into a token at log-in and at each renewal.
-pub(crate) fn engine(secret: &[u8], clock: impl Clock) -> Result<Engine, Box<dyn Error>> {
-    let keys = Keys::hs256("1", secret)?;
+pub(crate) fn engine(keys: Keys, clock: impl Clock) -> Result<Engine, Box<dyn Error>> {
     let policy = Policy::default()
         .access(Duration::from_secs(60 * 60))
         .rotate(false) // the client keeps one refresh token until it logs out
