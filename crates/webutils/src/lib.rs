@@ -49,3 +49,8 @@ pub use utils_token_auth as token_auth;
 #[cfg(feature = "webargs")]
 #[doc(inline)]
 pub use utils_webargs as webargs;
+
+/// The program in the README of the repository, as a test.
+#[cfg(all(doctest, feature = "pagination", feature = "restful", feature = "token-auth"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
