@@ -7,7 +7,7 @@
 //! ```text
 //! cargo bench -p utils-token-auth --bench renew --features sqlite
 //! ```
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a program for people, and failing is an answer
 use std::{path::Path, time::Duration};
 
 use actix_web::rt::System;

@@ -21,7 +21,7 @@ where
 }
 
 /// The figures of a long run; cargo shows them with `--nocapture`.
-#[allow(clippy::print_stdout)]
+#[allow(clippy::print_stdout)] // that is what it is for
 pub(crate) fn show(report: &RaceReport) {
     println!("{report:?}");
 }
