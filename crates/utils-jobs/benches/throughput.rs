@@ -1,6 +1,7 @@
 //! How fast jobs go in and out: `cargo bench -p utils-jobs --features sqlite,postgres`.
 //!
-//! Arguments: `-- [sqlite|postgres|mysql|memory] [jobs]`. PostgreSQL and MySQL are measured where `TEST_POSTGRES_URL` or
+//! Arguments: `-- [sqlite|postgres|mysql|memory] [jobs] [history=1000000]`; with a history, so many ended jobs, and a tenth
+//! of that waiting behind ours and another tenth delayed, are in the table first. PostgreSQL and MySQL are measured where `TEST_POSTGRES_URL` or
 //! `TEST_MYSQL_URL` is set, in a schema or database of their own. The jobs do nothing, so what is measured is ours.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a program for the terminal")]
 use std::{
@@ -47,6 +48,23 @@ fn report(database: &str, what: &str, jobs: usize, time: Duration) {
     println!("{database:9} {what:38} {:>9.0} jobs/s", jobs as f64 / time.as_secs_f64());
 }
 
+/// Rows for a table that has been used for long; `series` gives the numbers as `n`.
+fn history(ended: usize, series: impl Fn(usize) -> String) -> Vec<String> {
+    let columns = "id, name, queue, args, state, priority, attempts, max_attempts, run_at, created_at, finished_at, meta";
+    let rows = |prefix: &str, state: u8, run_at: &str, finished_at: &str, amount: usize| {
+        format!(
+            "INSERT INTO utils_jobs ({columns}) SELECT {prefix}, 'bench.nothing', 'default', '0', {state}, -1, 0, 8, \
+             {run_at}, 1, {finished_at}, '{{}}' {}",
+            series(amount)
+        )
+    };
+    vec![
+        rows("CONCAT('d', n)", 2, "n", "n", ended),
+        rows("CONCAT('w', n)", 0, "n", "NULL", ended / 10),
+        rows("CONCAT('s', n)", 5, "99999999999999", "NULL", ended / 10),
+    ]
+}
+
 async fn measure(database: &str, jobs: &Jobs, amount: usize) {
     let single = (amount / 10).clamp(100, 2_000);
     let started = Instant::now();
@@ -76,7 +94,9 @@ async fn measure(database: &str, jobs: &Jobs, amount: usize) {
         worker.stop().await.unwrap();
         waiting = 0;
     }
-    latency(database, jobs).await;
+    if jobs.counts().await.unwrap().values().all(|states| !states.contains_key("waiting")) {
+        latency(database, jobs).await; // else the worker is never idle
+    }
 }
 
 /// From enqueueing to the start of the job, when the worker is idle.
@@ -116,10 +136,11 @@ fn start(jobs: &Jobs, seen: &Seen, concurrency: usize, prefetch: usize) -> utils
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|each| !each.starts_with('-')).collect();
     let wanted = |name: &str| {
-        let named = arguments.iter().any(|each| each.parse::<usize>().is_err());
+        let named = arguments.iter().any(|each| each.parse::<usize>().is_err() && !each.contains('='));
         !named || arguments.iter().any(|each| each == name)
     };
     let amount = arguments.iter().find_map(|each| each.parse().ok()).unwrap_or(20_000);
+    let ended = arguments.iter().find_map(|each| each.strip_prefix("history=")?.parse().ok()).unwrap_or(0);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     if wanted("memory") {
         // every look at it goes through all jobs
@@ -130,6 +151,19 @@ fn main() {
         let directory = tempfile::tempdir().unwrap();
         let jobs = Jobs::open(&format!("sqlite:{}", directory.path().join("bench.db").display())).unwrap();
         jobs.migrate().unwrap();
+        if ended > 0 {
+            use diesel::connection::SimpleConnection;
+            let series = |to| {
+                format!(
+                    "FROM (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {to}) SELECT n FROM s) AS t"
+                )
+            };
+            let fill = history(ended, series).join(";").replace("CONCAT('", "('").replace("', n)", "' || n)");
+            jobs.sessions::<diesel::SqliteConnection>()
+                .unwrap()
+                .with(|conn| conn.batch_execute(&fill))
+                .unwrap();
+        }
         runtime.block_on(measure("sqlite", &jobs, amount));
     }
     #[cfg(feature = "postgres")]
@@ -143,6 +177,11 @@ fn main() {
         let sign = if server.contains('?') { '&' } else { '?' };
         let jobs = Jobs::open(&format!("{server}{sign}options=-csearch_path%3D{schema}")).unwrap();
         jobs.migrate().unwrap();
+        if ended > 0 {
+            let fill = history(ended, |to| format!("FROM generate_series(1, {to}) AS t(n)")).join(";");
+            let sessions = jobs.sessions::<PgConnection>().unwrap();
+            sessions.with(|conn| conn.batch_execute(&format!("{fill}; ANALYZE utils_jobs"))).unwrap();
+        }
         runtime.block_on(measure("postgres", &jobs, amount));
         admin
             .batch_execute(&format!("SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE"))
@@ -159,6 +198,13 @@ fn main() {
         let (front, _) = server.rsplit_once('/').unwrap();
         let jobs = Jobs::open(&format!("{front}/{database}")).unwrap();
         jobs.migrate().unwrap();
+        if ended > 0 {
+            // MariaDB's own table of numbers
+            let fill =
+                history(ended, |to| format!("FROM (SELECT seq AS n FROM seq_1_to_{to}) AS t")).join(";");
+            let sessions = jobs.sessions::<MysqlConnection>().unwrap();
+            sessions.with(|conn| conn.batch_execute(&fill)).unwrap();
+        }
         runtime.block_on(measure("mysql", &jobs, amount));
         admin.batch_execute(&format!("DROP DATABASE {database}")).unwrap();
     }
