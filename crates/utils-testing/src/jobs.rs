@@ -20,18 +20,18 @@ pub trait JobBackend {
 ///
 /// # Panics
 /// When the contract is not kept, or the case takes more than a minute.
-pub fn run<B, F>(backend: B, case: impl FnOnce(B) -> F)
+pub async fn run<B, F>(backend: B, case: impl FnOnce(B) -> F)
 where
     B: JobBackend,
     F: Future<Output = ()>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let limit = Duration::from_secs(60);
-    let done = runtime.block_on(async { tokio::time::timeout(limit, case(backend)).await });
+    let done = tokio::time::timeout(limit, case(backend)).await;
     assert!(done.is_ok(), "the case has not ended within {limit:?}");
 }
 
-/// Makes one test of each case of the contract that backends of utils-jobs keep, on backends made by an expression.
+/// Makes one test of each case of the contract that backends of utils-jobs keep, on backends made by an expression. The
+/// tests are `#[tokio::test]`, so the crate needs tokio with its features `macros` and `rt` among its dev-dependencies.
 ///
 /// # Examples
 /// ```
@@ -101,9 +101,9 @@ macro_rules! job_backend_contract {
     };
     (@cases $backend:expr; $($case:ident,)*) => {
         $(
-            #[test]
-            fn $case() {
-                $crate::jobs::run($backend, $crate::jobs::cases::$case);
+            #[::tokio::test]
+            async fn $case() {
+                $crate::jobs::run($backend, $crate::jobs::cases::$case).await;
             }
         )*
     };
