@@ -6,6 +6,7 @@ mod claims;
 mod cookies;
 #[cfg(feature = "sqlite")]
 mod dump;
+mod faulty_stores;
 mod flask_utils;
 mod forge;
 mod http_app;
