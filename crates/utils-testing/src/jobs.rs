@@ -95,6 +95,7 @@ macro_rules! job_backend_contract {
             a_scheduled_tick_is_enqueued_once_by_two_workers,
             a_missed_tick_is_made_up_for_once,
             apalis_own_workers_run_on_the_storage,
+            apalis_layers_and_errors_end_attempts,
             the_context_knows_the_release_the_worker_and_the_data,
             a_blocking_job_does_not_stall_the_others,
         );

@@ -173,6 +173,55 @@ pub async fn apalis_own_workers_run_on_the_storage(backend: impl JobBackend) {
     assert_eq!(counts["default"].get("done"), Some(&3), "{counts:?}");
 }
 
+pub async fn apalis_layers_and_errors_end_attempts(backend: impl JobBackend) {
+    use apalis::{
+        layers::WorkerBuilderExt,
+        prelude::{AbortError, RetryAfterError},
+    };
+
+    let jobs = timeless(&backend);
+    let ways = ["slow", "panic", "abort", "later", "fail", "good"];
+    let ids = jobs.enqueue_many(ways.map(say)).await.unwrap();
+    let handle = |job: Say| async move {
+        match job.0.as_str() {
+            "slow" => std::future::pending().await,
+            "panic" => panic!("a handler's own"),
+            "abort" => Err(AbortError::new("no use").into()),
+            "later" => Err(RetryAfterError::new("not yet", Duration::from_secs(3_600)).into()),
+            "fail" => Err("it rains".into()),
+            _ => Ok::<_, BoxDynError>(job.0),
+        }
+    };
+    let ends = jobs.clone();
+    let waited = ids.clone();
+    WorkerBuilder::new("layers")
+        .backend(jobs.storage::<Say>())
+        .timeout(Duration::from_millis(100))
+        .catch_panic()
+        .build(handle)
+        .run_until(async move {
+            for id in &waited {
+                while matches!(status(&ends, id).await.state, State::Waiting | State::Running) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            Ok::<_, std::io::Error>(())
+        })
+        .await
+        .unwrap();
+    let mut states = Vec::new();
+    for (way, id) in ways.iter().zip(&ids) {
+        let end = status(&jobs, id).await;
+        assert_eq!((end.attempts, end.worker), (1, None), "{way}");
+        assert_eq!(end.error.is_none(), *way == "good", "{way}");
+        states.push(end.state);
+    }
+    let again = State::Scheduled;
+    assert_eq!(states, [again, State::Dead, State::Dead, again, again, State::Done]);
+    let later = status(&jobs, &ids[3]).await;
+    assert_eq!((later.run_at - later.created_at).num_seconds(), 3_600);
+}
+
 pub async fn the_context_knows_the_release_the_worker_and_the_data(backend: impl JobBackend) {
     use serde::{Deserialize, Serialize};
     use utils_jobs::{Context, Failure, Job};
