@@ -2,6 +2,7 @@ mod admin;
 mod builder;
 mod enqueue;
 mod listen;
+mod waiting;
 
 use std::{
     fmt,
@@ -13,9 +14,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use ulid::Generator;
 
+use self::waiting::Waiting;
 pub use self::{
     admin::{Cancellation, Counts},
     builder::JobsBuilder,
@@ -69,7 +71,7 @@ struct Inner {
     release: String,
     ids: Mutex<Generator>,
     pumps: Mutex<Vec<(Arc<str>, mpsc::Sender<Msg>)>>,
-    ends: Notify,
+    waiting: Waiting,
     /// One for each connection, so that no blocking thread waits for one.
     permits: Arc<Semaphore>,
     listens: AtomicBool,
@@ -124,7 +126,7 @@ impl Jobs {
                 release,
                 ids: Mutex::new(Generator::new()),
                 pumps: Mutex::default(),
-                ends: Notify::new(),
+                waiting: Waiting::default(),
                 permits,
                 listens: AtomicBool::new(false),
             }),
@@ -210,9 +212,9 @@ impl Jobs {
         lock(&self.inner.pumps).retain(|(_, pump)| pump.send(message()).is_ok());
     }
 
-    /// Some jobs have ended: those who wait for one look again.
-    pub(crate) fn announce_ends(&self) {
-        self.inner.ends.notify_waiters();
+    /// A job has ended, or at least an attempt: those who wait for it look again.
+    pub(crate) fn announce_end(&self, id: &str) {
+        self.inner.waiting.tell(id);
     }
 
     pub(crate) async fn blocking_round(

@@ -349,10 +349,9 @@ impl Pump {
         if done.reaped > 0 {
             tracing::warn!(jobs = done.reaped, "took back jobs of workers that died or stalled");
         }
-        if !self.ends.is_empty() {
-            self.config.jobs.announce_ends();
+        for end in self.ends.drain(..) {
+            self.config.jobs.announce_end(&end.id);
         }
-        self.ends.clear();
         self.progress.clear();
         self.progress_at = None;
         let poll = self.config.jobs.settings().poll;
@@ -441,7 +440,7 @@ impl Pump {
                 ..Round::default()
             };
             match self.config.jobs.store().round(&round) {
-                Ok(_) => self.config.jobs.announce_ends(),
+                Ok(_) => self.config.jobs.announce_end(&end.id),
                 Err(error) if error.is_about_data() => {
                     tracing::error!(job = %end.id, error = %crate::failure::error_line(&error),
                         "the end of a job cannot be written down");

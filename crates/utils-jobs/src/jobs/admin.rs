@@ -57,9 +57,11 @@ impl Jobs {
     pub async fn wait_status(&self, id: impl AsRef<str>, time: Duration) -> Result<JobStatus, JobsError> {
         let deadline = Instant::now() + time;
         let mut look = Duration::from_millis(10);
+        let waits = self.inner.waiting.wait_for(id.as_ref());
         loop {
-            // Subscribed before the look, so that no end falls between.
-            let ends = self.inner.ends.notified();
+            // Listening before the look, so that no end falls between.
+            let mut told = std::pin::pin!(waits.told.notified());
+            told.as_mut().enable();
             let status = self.status(&id).await?.ok_or(JobsError::NotFound)?;
             if status.state.is_final() {
                 return Ok(status);
@@ -69,7 +71,7 @@ impl Jobs {
                 return Err(JobsError::StillRunning(time));
             }
             // Told of ends in this process; those of others are found by looking.
-            let _ = tokio::time::timeout(look.min(left), ends).await;
+            let _ = tokio::time::timeout(look.min(left), told).await;
             look = (look * 2).min(Duration::from_millis(500));
         }
     }
@@ -81,12 +83,12 @@ impl Jobs {
     /// # Errors
     /// [`JobsError::NotFound`], [`JobsError::Sessions`].
     pub async fn cancel(&self, id: impl AsRef<str>) -> Result<Cancellation, JobsError> {
-        let id = id.as_ref().to_owned();
-        let found = self.blocking(move |jobs| jobs.store().cancel(&id, jobs.clock().millis())).await?;
+        let cancelled = id.as_ref().to_owned();
+        let found = self.blocking(move |jobs| jobs.store().cancel(&cancelled, jobs.clock().millis())).await?;
         self.tell(|| Msg::Beat);
         match found {
             CancelFound::AtOnce => {
-                self.announce_ends();
+                self.announce_end(id.as_ref());
                 Ok(Cancellation::AtOnce)
             }
             CancelFound::Running => Ok(Cancellation::Requested),

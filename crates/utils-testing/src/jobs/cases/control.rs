@@ -122,8 +122,11 @@ pub async fn waiting_for_a_job_ends_with_its_end(backend: impl JobBackend) {
     let id = jobs.enqueue(say("late")).await.unwrap();
     let short = Duration::from_millis(30);
     assert!(matches!(jobs.wait(&id, short).await, Err(JobsError::StillRunning(time)) if time == short));
+    let (other, same) = (jobs.clone(), id.clone());
+    let another = tokio::spawn(async move { other.wait(&same, SOON).await });
     let running = worker(&jobs, &log).start().unwrap();
     assert_eq!(jobs.wait(&id, SOON).await.unwrap(), "late");
+    assert_eq!(another.await.unwrap().unwrap(), "late");
     assert!(matches!(jobs.wait_status("nobody", SOON).await, Err(JobsError::NotFound)));
     running.stop().await.unwrap();
 }
