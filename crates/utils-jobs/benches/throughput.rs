@@ -4,6 +4,10 @@
 //! of that waiting behind ours and another tenth delayed, are in the table first. PostgreSQL and MySQL are measured where `TEST_POSTGRES_URL` or
 //! `TEST_MYSQL_URL` is set, in a schema or database of their own. The jobs do nothing, so what is measured is ours.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a program for the terminal")]
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(dead_code, unused_variables, reason = "only a database can have a history")
+)]
 use std::{
     sync::{
         Arc, Mutex,
