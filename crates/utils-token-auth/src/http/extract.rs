@@ -17,7 +17,8 @@ use crate::{Sid, claims::Token, engine::TokenAuth, error::Error, store::Store};
 /// A verified access token: as a handler's argument, it requires one.
 ///
 /// It is the [`Token`] by `Deref`. Without a token, or with a bad one, the answer is 401 with the challenge of
-/// RFC 6750; the handler does not run. A request is verified once, however many extractors and middlewares ask.
+/// RFC 6750; the handler does not run. Behind [`protect()`](crate::HttpAuth::protect), a request is verified once, however many
+/// extractors ask.
 ///
 /// In a handler that returns `utils_restful::Result`, `.or_respond()?` keeps these refusals what they are.
 ///
@@ -173,7 +174,13 @@ impl<C: 'static> Mounted<C> {
         {
             return Ok(Some(auth.clone()));
         }
-        let auth = self.verify(request.head())?;
+        self.verify(request.head())
+    }
+
+    /// As `authenticate`, and keeps what it found for the extractors behind a `protect()`. An extractor alone keeps
+    /// nothing: to verify a token once more costs about what an entry in the request's extensions costs every time.
+    pub(crate) fn authenticate_and_keep(&self, request: &HttpRequest) -> Result<Option<Auth<C>>, Error> {
+        let auth = self.authenticate(request)?;
         if let Some(auth) = &auth {
             request.extensions_mut().insert(auth.clone());
         }

@@ -176,7 +176,7 @@ where
 
 impl<C: 'static> Rules<C> {
     fn admit(&self, request: &ServiceRequest) -> Result<Auth<C>, Error> {
-        let auth = self.mounted.authenticate(request.request())?.ok_or(Error::Missing)?;
+        let auth = self.mounted.authenticate_and_keep(request.request())?.ok_or(Error::Missing)?;
         self.checks.iter().try_for_each(|check| check(&auth))?;
         Ok(auth)
     }

@@ -22,7 +22,7 @@ async fn a_handler_may_ask_twice_for_the_token() {
 }
 
 #[actix_rt::test]
-async fn a_request_is_verified_once_whoever_asks() {
+async fn behind_protect_a_request_is_verified_once_whoever_asks() {
     let site = Site::new();
     let token = site.login("ann").await.token;
     let count = |auth: Auth<Claims>, again: MaybeAuth<Claims>| async move {
@@ -32,7 +32,6 @@ async fn a_request_is_verified_once_whoever_asks() {
     let app = test::init_service(
         App::new()
             .configure(site.http.routes())
-            .route("/plain", web::get().to(count))
             .service(web::scope("/a").wrap(site.http.protect()).route("/me", web::get().to(count)))
             .service(
                 web::scope("/b")
@@ -42,7 +41,7 @@ async fn a_request_is_verified_once_whoever_asks() {
             ),
     )
     .await;
-    for path in ["/plain", "/a/me", "/b/me"] {
+    for path in ["/a/me", "/b/me"] {
         let answer = Answer::of(app.call(with_token(Method::GET, path, &token).to_request()).await).await;
         assert_eq!(answer.text, "true", "{path}");
     }
