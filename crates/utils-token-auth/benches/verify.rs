@@ -8,7 +8,7 @@
 //! cargo bench -p utils-token-auth --bench verify
 //! cargo bench -p utils-token-auth --bench verify --features aws-lc
 //! ```
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a bench: it stops at the first problem and prints
 use std::{
     hint::black_box,
     time::{Duration, SystemTime, UNIX_EPOCH},
