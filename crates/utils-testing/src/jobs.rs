@@ -89,6 +89,8 @@ macro_rules! job_backend_contract {
             a_dropped_worker_gives_its_jobs_back,
             stopping_with_a_hundred_jobs_in_flight_does_not_hang,
             two_workers_run_each_job_once,
+            jobs_that_outlast_their_lease_run_once_prefetched_ones_too,
+            a_draining_worker_keeps_its_job_from_others,
             a_type_has_a_concurrency_of_its_own,
             a_type_has_a_rate_of_its_own,
             a_worker_takes_jobs_from_its_queues_only,

@@ -13,7 +13,7 @@ use utils_jobs::{Clock, Job, JobId, JobStatus, Jobs, JobsBuilder, Worker};
 pub use self::{control::*, enqueueing::*, failing::*, lifetime::*, limits::*, schedules::*};
 use super::{
     JobBackend,
-    sample::{Blocks, Fails, Log, Mail, Say, Seldom, Sleeps, Soft, TooSlow, TwoAtATime},
+    sample::{Blocks, Fails, Log, Long, Mail, Say, Seldom, Sleeps, Soft, TooSlow, TwoAtATime},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -46,6 +46,7 @@ fn worker(jobs: &Jobs, log: &Log) -> Worker {
         .handle::<Seldom>()
         .handle::<Blocks>()
         .handle::<Mail>()
+        .handle::<Long>()
         .data(log.clone())
 }
 

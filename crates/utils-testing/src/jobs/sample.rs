@@ -188,6 +188,24 @@ impl Job for TwoAtATime {
     }
 }
 
+/// Takes its time, without blocking.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Long {
+    pub millis: u64,
+}
+
+impl Job for Long {
+    const NAME: &'static str = "contract.long";
+    type Output = ();
+
+    async fn run(self, ctx: Context) -> Result<(), Failure> {
+        ctx.data::<Log>()?.add("in");
+        tokio::time::sleep(Duration::from_millis(self.millis)).await;
+        ctx.data::<Log>()?.add("out");
+        Ok(())
+    }
+}
+
 /// Five at once, then one in a hundred seconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Seldom;

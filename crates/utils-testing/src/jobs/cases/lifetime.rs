@@ -4,7 +4,7 @@ use apalis::prelude::{BoxDynError, TaskSink, WorkerBuilder, WorkerContext};
 use utils_jobs::{State, Worker};
 
 use super::{JobBackend, MINUTE, SOON, lively, quick, settled, status, timeless, worker};
-use crate::jobs::sample::{Log, Mail, Say, Sleeps, say};
+use crate::jobs::sample::{Log, Long, Mail, Say, Sleeps, say};
 
 /// The worker's heart beats in real time, so moving the clock past the lease is what a stall looks like to others.
 pub async fn a_job_of_a_stalled_worker_runs_again_and_the_first_run_does_not_count(backend: impl JobBackend) {
@@ -143,6 +143,35 @@ pub async fn two_workers_run_each_job_once(backend: impl JobBackend) {
     lines.sort();
     assert_eq!(lines, texts);
     assert_eq!(jobs.counts().await.unwrap()["default"]["done"], 300);
+}
+
+pub async fn jobs_that_outlast_their_lease_run_once_prefetched_ones_too(backend: impl JobBackend) {
+    let (jobs, log) = (lively(&backend), Log::default());
+    let ids = jobs.enqueue_many((0..6).map(|_| Long { millis: 500 })).await.unwrap();
+    let workers: Vec<_> =
+        (0..2).map(|_| worker(&jobs, &log).concurrency(1).prefetch(5).start().unwrap()).collect();
+    log.until(12).await;
+    for worker in workers {
+        worker.stop().await.unwrap();
+    }
+    assert_eq!((log.count("in"), log.count("out")), (6, 6));
+    for id in &ids {
+        let end = status(&jobs, id).await;
+        assert_eq!((end.state, end.attempts), (State::Done, 1));
+    }
+}
+
+pub async fn a_draining_worker_keeps_its_job_from_others(backend: impl JobBackend) {
+    let (jobs, log) = (lively(&backend), Log::default());
+    let draining = worker(&jobs, &log).start().unwrap();
+    let id = jobs.enqueue(Long { millis: 2_000 }).await.unwrap();
+    log.until(1).await;
+    let other = worker(&jobs, &log).start().unwrap();
+    draining.stop().await.unwrap();
+    let end = status(&jobs, &id).await;
+    assert_eq!((end.state, end.attempts), (State::Done, 1));
+    other.stop().await.unwrap();
+    assert_eq!(log.lines(), ["in", "out"]);
 }
 
 pub async fn apalis_own_workers_run_on_the_storage(backend: impl JobBackend) {
