@@ -14,11 +14,8 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn open(port: u16, token: &str) -> std::io::Result<Self> {
-        let request = format!(
-            "GET /protected HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\
-             Authorization: Bearer {token}\r\naccess_token: {token}\r\n\r\n",
-        );
+    pub(crate) fn open(port: u16, header: &str) -> std::io::Result<Self> {
+        let request = format!("GET /protected HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{header}\r\n\r\n",);
         let mut streams = Vec::with_capacity(CONNECTIONS);
         for _ in 0..CONNECTIONS {
             let stream = TcpStream::connect(("127.0.0.1", port))?;

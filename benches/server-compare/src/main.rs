@@ -76,14 +76,14 @@ fn start(name: &'static str) -> std::io::Result<Server> {
     let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
     let mut line =
         || lines.next().unwrap_or_else(|| Err(std::io::Error::other(format!("{name} did not start"))));
-    let (port, token) = match (line(), line()) {
-        (Ok(port), Ok(token)) => (port.parse().expect("a port"), token),
+    let (port, header) = match (line(), line()) {
+        (Ok(port), Ok(header)) => (port.parse().expect("a port"), header),
         (Err(error), _) | (_, Err(error)) => {
             process.kill()?;
             return Err(error);
         }
     };
-    let connections = Connections::open(port, &token).inspect_err(|_| drop(process.kill()))?;
+    let connections = Connections::open(port, &header).inspect_err(|_| drop(process.kill()))?;
     Ok(Server { name, process, connections, cpu: Vec::new(), rate: Vec::new() })
 }
 

@@ -45,7 +45,11 @@ macro_rules! pem {
 pub(crate) fn run(name: &str) -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async {
         match name {
-            "plain" => serve("no token", || App::new().route("/protected", web::get().to(plain))).await,
+            // the same request as the first of the others, byte for byte: reading a header is not authentication
+            "plain" => {
+                let (_, token) = engine(Keys::hs256("1", SECRET)).await?;
+                serve(&token, || App::new().route("/protected", web::get().to(plain))).await
+            }
             "utils-token-auth, HS256" => ours(Keys::hs256("1", SECRET)).await,
             "utils-token-auth, EdDSA, kept" => ours(Keys::ed25519("1", pem!("ed25519"))).await,
             "utils-token-auth, ES256, kept" => ours(Keys::es256("1", pem!("es256"))).await,
@@ -82,7 +86,7 @@ pub(crate) fn run(name: &str) -> std::io::Result<()> {
     })
 }
 
-/// One worker on a free port; says on standard output which, and with which token to come.
+/// One worker on a free port; says on standard output which, and with which header to come.
 async fn serve<F, T, B>(token: &str, app: F) -> std::io::Result<()>
 where
     F: Fn() -> App<T> + Send + Clone + 'static,
@@ -96,7 +100,7 @@ where
     B: MessageBody + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}\n{token}", listener.local_addr()?.port());
+    println!("{}\nAuthorization: Bearer {token}", listener.local_addr()?.port());
     HttpServer::new(app).workers(1).keep_alive(PATIENCE).listen(listener)?.run().await
 }
 
@@ -109,16 +113,24 @@ struct Claims {
     scopes: Vec<String>,
 }
 
-async fn ours(keys: Result<Keys, utils_token_auth::KeyError>) -> std::io::Result<()> {
+type Engine = TokenAuth<Claims, MemoryStore>;
+
+async fn engine(keys: Result<Keys, utils_token_auth::KeyError>) -> std::io::Result<(Engine, String)> {
     let auth = TokenAuth::new(keys.map_err(std::io::Error::other)?, MemoryStore::new(), |_: Session| async {
         Ok::<_, Refusal>(Claims { scopes: scope_list() })
     })
     .build()
     .map_err(std::io::Error::other)?;
     let pair = auth.login("4242", (), Client::unknown()).await.map_err(std::io::Error::other)?;
+    Ok((auth, pair.token))
+}
+
+async fn ours(keys: Result<Keys, utils_token_auth::KeyError>) -> std::io::Result<()> {
+    let (auth, token) = engine(keys).await?;
     let http = HttpAuth::new(auth);
-    serve(&pair.token, move || {
-        App::new().configure(http.routes()).route(
+    serve(&token, move || {
+        // as the others: without the routes for renewing and for listing sessions
+        App::new().configure(http.extractors()).route(
             "/protected",
             web::get().to(|auth: Auth<Claims>| async move { format!("Welcome, {}", auth.user) }),
         )
@@ -242,7 +254,7 @@ async fn jwt_auth_middleware() -> std::io::Result<()> {
     let AllClaims { rfid, sub, scopes, .. } = all_claims();
     let cookie = signer().create_access_cookie(&MiddlewareClaims { rfid, sub, scopes }).expect("a cookie");
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}\n{}", listener.local_addr()?.port(), cookie.value());
+    println!("{}\naccess_token: {}", listener.local_addr()?.port(), cookie.value());
     HttpServer::new(|| {
         // by its own header: its reading of `Authorization` answers 400 to every token
         let authority = Authority::<MiddlewareClaims, Hs256, _, _>::new()
