@@ -37,4 +37,5 @@ mod stores;
 mod support;
 #[cfg(feature = "password")]
 mod throttle;
+mod tutorial;
 mod vectors;
