@@ -135,10 +135,11 @@ async fn list(
         .await?;
     let mut states = Vec::with_capacity(page.items.len());
     for id in &page.items {
-        states.extend(jobs.status(id).await?.map(|status| shown(&status)));
+        let status = jobs.status(id).await?;
+        states.push(status.map_or_else(|| json!({ "id": id, "state": "gone" }), |status| shown(&status)));
     }
     let mut states = states.into_iter();
-    Ok(web::Json(page.map(|id| states.next().unwrap_or_else(|| json!({ "id": id, "state": "gone" })))))
+    Ok(web::Json(page.map(|_| states.next().unwrap_or_default())))
 }
 
 async fn read(

@@ -56,16 +56,19 @@ impl Settings {
         if self.database_url.contains(":memory:") {
             return Ok(fresh.to_vec());
         }
-        let path =
-            format!("{}.key", self.database_url.trim_start_matches("sqlite:").trim_start_matches("///"));
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                file.write_all(&fresh)?;
-                Ok(fresh.to_vec())
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::read(&path),
-            Err(error) => Err(error),
+        let file = self.database_url.trim_start_matches("sqlite:").trim_start_matches("///");
+        let path = format!("{file}.key");
+        if !fs::exists(&path)? {
+            // whole or not at all: a process that is killed here leaves no half of a key, and of two only one is first
+            let draft = format!("{path}.{}", std::process::id());
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?.write_all(&fresh)?;
+            let linked = fs::hard_link(&draft, &path);
+            fs::remove_file(&draft)?;
+            linked.or_else(
+                |error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) },
+            )?;
         }
+        fs::read(&path)
     }
 }
 

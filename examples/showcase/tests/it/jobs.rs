@@ -3,9 +3,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Nullable, Text},
+};
 use serde_json::{Value, json};
 
 use crate::support::{Showcase, User};
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    items: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    quantity: Option<i64>,
+}
 
 #[test]
 fn a_report_is_made_in_the_background() {
@@ -46,6 +59,14 @@ fn a_job_that_was_running_when_the_process_was_killed_is_done_once_by_the_next()
     let again = wait(&demo, &id, |job| job["state"] == "done");
     assert_eq!(again["attempts"], 2, "the killed attempt and the one that ended");
     assert_eq!(again["result"], json!({"items": 5, "quantity": 51}));
+    // what the job wrote into the application's own table, in the transaction that ended it
+    let mut conn =
+        SqliteConnection::establish(&showcase.directory.path().join("showcase.sqlite").to_string_lossy());
+    let row: Row = sql_query("SELECT items, quantity FROM reports WHERE job_id = ?")
+        .bind::<Text, _>(&id)
+        .get_result(conn.as_mut().unwrap())
+        .unwrap();
+    assert_eq!((row.items, row.quantity), (Some(5), Some(51)));
     wait(&demo, &waiting, |job| job["state"] == "done");
     assert_eq!(demo.send("GET", "/jobs").expect(200).json()["totalItems"], 2);
 }
