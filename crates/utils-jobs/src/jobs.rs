@@ -26,6 +26,7 @@ pub use self::{
 use crate::{
     Clock, Job, JobConn, JobsError, JobsSettings, Sessions, SessionsError,
     backend::Storage,
+    metrics::Recorder,
     pump::Msg,
     store::{Dialect, RoundDone, Store},
 };
@@ -75,6 +76,7 @@ struct Inner {
     /// One for each connection, so that no blocking thread waits for one.
     permits: Arc<Semaphore>,
     listens: AtomicBool,
+    recorder: Recorder,
 }
 
 impl Jobs {
@@ -129,6 +131,7 @@ impl Jobs {
                 waiting: Waiting::default(),
                 permits,
                 listens: AtomicBool::new(false),
+                recorder: Recorder::default(),
             }),
         }
     }
@@ -189,6 +192,10 @@ impl Jobs {
         &*self.inner.store
     }
 
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.inner.recorder
+    }
+
     pub(crate) fn new_id(&self) -> String {
         let now = self.inner.clock.now();
         // In the order of enqueueing also within a millisecond.
@@ -217,6 +224,13 @@ impl Jobs {
         self.inner.waiting.tell(id);
     }
 
+    /// Waits until this job has ended in this process, or this time is over.
+    #[cfg(feature = "actix")]
+    pub(crate) async fn end_or(&self, id: &str, at_most: Duration) {
+        let waits = self.inner.waiting.wait_for(id);
+        let _ = tokio::time::timeout(at_most, waits.told.notified()).await;
+    }
+
     pub(crate) async fn blocking_round(
         &self,
         round: impl FnOnce(&Self) -> Result<RoundDone, JobsError> + Send + 'static,
@@ -233,7 +247,7 @@ impl Jobs {
     }
 
     /// Runs database work on the blocking pool.
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, JobsError> + Send + 'static,
     ) -> Result<T, JobsError> {

@@ -50,6 +50,8 @@
 //!   or the memory. Jobs are held by lease; one whose worker is killed is run again.
 //! - [`Context`] is what a running job knows and can do: progress, cancellation, sessions, and
 //!   [`finish_in`](Context::finish_in) for effects that happen exactly once.
+//! - [`Jobs::metrics`] is for Prometheus, a [`TraceParent`] joins a request to its jobs, and with the feature `actix` a
+//!   job's progress is streamed to a browser.
 //! - [`Sessions`] gives handlers, jobs and scripts Diesel connections without blocking the event loop.
 mod backend;
 mod backoff;
@@ -62,6 +64,7 @@ mod id;
 mod job;
 mod jobs;
 mod list;
+mod metrics;
 mod migrations;
 mod policy;
 mod pump;
@@ -70,6 +73,9 @@ mod schedule;
 mod sessions;
 mod settings;
 mod store;
+mod trace;
+#[cfg(feature = "actix")]
+mod web;
 mod worker;
 
 #[cfg(feature = "mysql")]
@@ -78,6 +84,8 @@ pub use crate::migrations::MYSQL_MIGRATIONS;
 pub use crate::migrations::POSTGRES_MIGRATIONS;
 #[cfg(feature = "sqlite")]
 pub use crate::migrations::SQLITE_MIGRATIONS;
+#[cfg(feature = "actix")]
+pub use crate::web::{ProgressStream, metrics_route, trace_requests};
 pub use crate::{
     backend::{AckLayer, AckService, Storage},
     backoff::Backoff,
@@ -90,10 +98,12 @@ pub use crate::{
     job::{Enqueue, Job, NewJob},
     jobs::{Cancellation, Counts, Enqueued, Jobs, JobsBuilder},
     list::{Filter, JobStatus, State},
+    metrics::METRICS_CONTENT_TYPE,
     migrations::migrate,
     policy::Policy,
     sessions::{PoolSettings, SessionConn, Sessions, SessionsBuilder, SessionsError, WorkError, WorkPanic},
     settings::JobsSettings,
     store::conn::JobConn,
+    trace::{TraceParent, TraceParentError},
     worker::{DueReport, Worker, WorkerHandle, shutdown_signal},
 };

@@ -19,6 +19,7 @@ use crate::{
     failure::{Next, error_line},
     pump::{Delivery, Msg},
     store::row::{Claimed, Finish, state},
+    trace,
 };
 
 type Output = Result<Box<RawValue>, Failure>;
@@ -97,7 +98,13 @@ impl Runner {
             attempt = claimed.attempts,
             worker = %self.worker,
             release = %self.jobs.release(),
+            trace_id = tracing::field::Empty,
+            parent_id = tracing::field::Empty,
         );
+        if let Some(trace) = trace::of_notes(&claimed.meta) {
+            span.record("trace_id", trace.trace_id());
+            span.record("parent_id", trace.parent_id());
+        }
         let failed = match self.attempt(&delivery).instrument(span.clone()).await {
             Ok(output) => {
                 tracing::debug!(parent: &span, "done");
@@ -123,9 +130,13 @@ impl Runner {
             stop.clone(),
             self.pump.clone(),
         );
-        let running = (registered.start)(&claimed.args, ctx)
+        let trace = ctx.trace();
+        let mut running = (registered.start)(&claimed.args, ctx)
             .map_err(|error| Retry::never(format!("its arguments cannot be read: {error}")))?;
         let span = tracing::Span::current();
+        if let Some(trace) = trace {
+            running = Box::pin(trace.scope(running));
+        }
         let task = if registered.policy.blocking {
             let handle = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || span.in_scope(|| handle.block_on(running)))

@@ -140,13 +140,13 @@ impl<C: SessionConn> Sessions<C> {
         let permit = tokio::time::timeout(self.timeout, Arc::clone(&self.permits).acquire_owned()).await;
         let pool = self.pool.clone();
         let span = tracing::Span::current();
-        let done = handle.spawn_blocking(move || {
+        let done = handle.spawn_blocking(crate::trace::inherit(move || {
             // Dropped last, after the connection is back in the pool. Without a permit the pool is still asked
             // once, without waiting: its error tells why connections are missing.
             let _permit = permit;
             let wait = deadline.saturating_duration_since(Instant::now());
             span.in_scope(|| work_on(pool.get_timeout(wait), work))
-        });
+        }));
         done.await.map_err(|_| SessionsError::Runtime)?
     }
 

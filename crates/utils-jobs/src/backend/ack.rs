@@ -3,6 +3,7 @@ use std::{
     pin::Pin,
     sync::{Arc, mpsc},
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use apalis_core::{error::BoxDynError, task::Task};
@@ -70,9 +71,11 @@ where
         let ends = Arc::clone(&self.ends);
         let running = self.inner.call(task);
         Box::pin(async move {
+            let started = Instant::now();
+            let began = ends.jobs.clock().millis();
             let outcome = running.await.map_err(Into::into);
             if let Some(delivery) = delivery {
-                ends.write_down(&delivery, &outcome);
+                ends.write_down(&delivery, &outcome, began, started.elapsed());
             }
             outcome
         })
@@ -80,7 +83,13 @@ where
 }
 
 impl Ends {
-    fn write_down<R: Serialize>(&self, delivery: &Delivery, outcome: &Result<R, BoxDynError>) {
+    fn write_down<R: Serialize>(
+        &self,
+        delivery: &Delivery,
+        outcome: &Result<R, BoxDynError>,
+        began: i64,
+        run: Duration,
+    ) {
         let claimed = &delivery.claimed;
         let policy = policy_of(&self.registry, claimed);
         let clock = self.jobs.clock();
@@ -91,6 +100,8 @@ impl Ends {
             },
             Err(error) => end_of(claimed, policy, Err(&**error), clock),
         };
+        let wait = Duration::from_millis(u64::try_from(began - claimed.run_at).unwrap_or(0));
+        self.jobs.recorder().record(claimed, &finish, policy.is_some(), wait, run);
         let _ = self.pump.send(Msg::Finished(finish));
     }
 }

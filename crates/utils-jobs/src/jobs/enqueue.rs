@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use super::Jobs;
 use crate::{
-    Enqueue, Job, JobConn, JobId, JobsError, NewJob, SessionsError,
+    Enqueue, Job, JobConn, JobId, JobsError, NewJob, SessionsError, TraceParent,
     clock::{millis, time_millis},
     job::Start,
     pump::Msg,
@@ -10,6 +10,7 @@ use crate::{
         row::{Inserted, NewRow},
         sql,
     },
+    trace::TRACEPARENT,
 };
 
 /// What became of a job that was enqueued under a key.
@@ -150,7 +151,10 @@ impl Jobs {
     }
 
     /// The job as it stands in the table.
-    pub(crate) fn row<J: Job>(&self, new: NewJob<J>) -> Result<NewRow, JobsError> {
+    pub(crate) fn row<J: Job>(&self, mut new: NewJob<J>) -> Result<NewRow, JobsError> {
+        if let Some(trace) = TraceParent::current() {
+            new.meta.entry(TRACEPARENT.to_owned()).or_insert_with(|| trace.to_string());
+        }
         let policy = J::policy();
         let args =
             serde_json::to_vec(&new.job).map_err(|cause| JobsError::Encode { name: J::NAME, cause })?;

@@ -1,11 +1,11 @@
-//! What the job table needs from a Diesel connection: run a statement, read five kinds of rows.
+//! What the job table needs from a Diesel connection: run a statement, read six kinds of rows.
 use diesel::QueryResult;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 use diesel::{RunQueryDsl, sql_query, sql_types as ty};
 
 use super::{
     Dialect,
-    row::{Claimed, Count, Lease, Record, TextRow},
+    row::{Claimed, Count, Lease, Record, SeenWorker, TextRow},
 };
 use crate::{SessionConn, migrations::Migrate};
 
@@ -26,6 +26,7 @@ pub trait Raw: Sized {
     fn leases(&mut self, statement: Statement<'_>) -> QueryResult<Vec<Lease>>;
     fn counts(&mut self, statement: Statement<'_>) -> QueryResult<Vec<Count>>;
     fn texts(&mut self, statement: Statement<'_>) -> QueryResult<Vec<TextRow>>;
+    fn workers(&mut self, statement: Statement<'_>) -> QueryResult<Vec<SeenWorker>>;
     fn number(&mut self, statement: Statement<'_>) -> QueryResult<Option<i64>>;
 
     /// Whether another process has announced new jobs on this connection since the last call (PostgreSQL only).
@@ -164,6 +165,9 @@ macro_rules! raw {
                 raw!(@query statement, $backend, $sql).load(self)
             }
             fn texts(&mut self, statement: Statement<'_>) -> QueryResult<Vec<TextRow>> {
+                raw!(@query statement, $backend, $sql).load(self)
+            }
+            fn workers(&mut self, statement: Statement<'_>) -> QueryResult<Vec<SeenWorker>> {
                 raw!(@query statement, $backend, $sql).load(self)
             }
             fn number(&mut self, statement: Statement<'_>) -> QueryResult<Option<i64>> {

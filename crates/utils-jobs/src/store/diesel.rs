@@ -4,7 +4,7 @@ use std::any::Any;
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
     conn::{JobConn, Statement},
-    row::{Count, Inserted, NewRow, Record},
+    row::{Count, Inserted, NewRow, Record, SeenWorker},
     sql,
 };
 use crate::{JobsError, Sessions, SessionsError, list::Filter};
@@ -81,6 +81,18 @@ impl<C: JobConn> Store for DieselStore<C> {
 
     fn counts(&self) -> Result<Vec<Count>, JobsError> {
         self.run(sql::counts)
+    }
+
+    fn open_counts(&self) -> Result<Vec<Count>, JobsError> {
+        self.run(sql::open_counts)
+    }
+
+    fn oldest_waiting(&self) -> Result<Vec<Count>, JobsError> {
+        self.run(sql::oldest_waiting)
+    }
+
+    fn workers(&self) -> Result<Vec<SeenWorker>, JobsError> {
+        self.run(sql::workers)
     }
 
     fn cancel(&self, id: &str, now: i64) -> Result<CancelFound, JobsError> {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
-    row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Record, Want, state},
+    row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Record, SeenWorker, Want, state},
 };
 use crate::{
     JobsError,
@@ -25,6 +25,7 @@ struct Table {
     jobs: BTreeMap<String, Row>,
     paused: BTreeSet<String>,
     ticks: BTreeMap<String, i64>,
+    workers: BTreeMap<String, SeenWorker>,
 }
 
 #[derive(Debug, Clone)]
@@ -321,6 +322,27 @@ impl Store for MemoryStore {
         Ok(counts.into_iter().map(|((queue, state), n)| Count { queue, state, n }).collect())
     }
 
+    fn open_counts(&self) -> Result<Vec<Count>, JobsError> {
+        let mut counts = self.counts()?;
+        counts.retain(|count| !state::is_final(count.state) || count.state == state::DEAD);
+        Ok(counts)
+    }
+
+    fn oldest_waiting(&self) -> Result<Vec<Count>, JobsError> {
+        let mut oldest: BTreeMap<String, i64> = BTreeMap::new();
+        for record in self.table().jobs.values().map(|row| &row.record) {
+            if record.state == state::WAITING {
+                let first = oldest.entry(record.queue.clone()).or_insert(record.run_at);
+                *first = record.run_at.min(*first);
+            }
+        }
+        Ok(oldest.into_iter().map(|(queue, n)| Count { queue, state: state::WAITING, n }).collect())
+    }
+
+    fn workers(&self) -> Result<Vec<SeenWorker>, JobsError> {
+        Ok(self.table().workers.values().cloned().collect())
+    }
+
     fn cancel(&self, id: &str, now: i64) -> Result<CancelFound, JobsError> {
         let mut table = self.table();
         let Some(row) = table.jobs.get_mut(id) else { return Ok(CancelFound::Missing) };
@@ -387,11 +409,20 @@ impl Store for MemoryStore {
         Ok(self.table().paused.iter().cloned().collect())
     }
 
-    fn seen(&self, _: &WorkerRow<'_>) -> Result<(), JobsError> {
+    fn seen(&self, worker: &WorkerRow<'_>) -> Result<(), JobsError> {
+        let seen = SeenWorker {
+            name: worker.name.to_owned(),
+            queues: worker.queues.to_owned(),
+            release_name: worker.release.to_owned(),
+            started_at: worker.started_at,
+            seen_at: worker.seen_at,
+        };
+        self.table().workers.insert(seen.name.clone(), seen);
         Ok(())
     }
 
-    fn gone(&self, _: &str, _: i64) -> Result<(), JobsError> {
+    fn gone(&self, worker: &str, before: i64) -> Result<(), JobsError> {
+        self.table().workers.retain(|name, seen| name != worker && seen.seen_at >= before);
         Ok(())
     }
 

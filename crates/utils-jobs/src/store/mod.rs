@@ -7,7 +7,7 @@ pub(crate) mod sql;
 
 use std::any::Any;
 
-use self::row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Progress, Record, Want};
+use self::row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Progress, Record, SeenWorker, Want};
 use crate::{JobsError, list::Filter};
 
 /// The databases, and none.
@@ -101,6 +101,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn record(&self, id: &str) -> Result<Option<Record>, JobsError>;
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError>;
     fn counts(&self) -> Result<Vec<Count>, JobsError>;
+    /// Counts what has not ended, and dead letters: not the many that are done.
+    fn open_counts(&self) -> Result<Vec<Count>, JobsError>;
+    /// When the first waiting job of each queue could have started, as the count.
+    fn oldest_waiting(&self) -> Result<Vec<Count>, JobsError>;
+    fn workers(&self) -> Result<Vec<SeenWorker>, JobsError>;
     fn cancel(&self, id: &str, now: i64) -> Result<CancelFound, JobsError>;
     fn requeue(&self, id: &str, now: i64) -> Result<bool, JobsError>;
     fn purge(&self, state: i32, before: i64, limit: usize) -> Result<usize, JobsError>;

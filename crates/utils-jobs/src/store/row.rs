@@ -151,6 +151,22 @@ pub struct Count {
     pub n: i64,
 }
 
+/// A worker as the table lists it.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct SeenWorker {
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    /// With commas between.
+    #[diesel(sql_type = Text)]
+    pub queues: String,
+    #[diesel(sql_type = Text)]
+    pub release_name: String,
+    #[diesel(sql_type = BigInt)]
+    pub started_at: i64,
+    #[diesel(sql_type = BigInt)]
+    pub seen_at: i64,
+}
+
 #[derive(Debug, QueryableByName)]
 pub struct TextRow {
     #[diesel(sql_type = Text)]

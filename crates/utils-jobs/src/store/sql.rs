@@ -7,8 +7,8 @@ use super::{
     CancelFound, Dialect, Round, RoundDone, WorkerRow,
     conn::{JobConn, Statement, Value},
     row::{
-        CLAIMED, Claimed, Count, Finish, Inserted, Lease, Names, NewRow, Progress, RECORD, Record, Want,
-        state,
+        CLAIMED, Claimed, Count, Finish, Inserted, Lease, Names, NewRow, Progress, RECORD, Record,
+        SeenWorker, Want, state,
     },
 };
 use crate::list::{Filter, Order};
@@ -423,6 +423,27 @@ pub(crate) fn list<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult<Vec
 
 pub(crate) fn counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
     conn.counts(Statement::new("SELECT queue, state, COUNT(*) AS n FROM utils_jobs GROUP BY queue, state"))
+}
+
+/// Each branch has an index of its own to read.
+pub(crate) fn open_counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
+    let branches = ["state = 0", "state = 1", "state = 5", "state = 3 AND finished_at IS NOT NULL"];
+    let branches = branches.map(|of| {
+        format!("SELECT queue, state, COUNT(*) AS n FROM utils_jobs WHERE {of} GROUP BY queue, state")
+    });
+    conn.counts(Statement::new(branches.join(" UNION ALL ")))
+}
+
+pub(crate) fn oldest_waiting<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
+    conn.counts(Statement::new(
+        "SELECT queue, MIN(state) AS state, MIN(run_at) AS n FROM utils_jobs WHERE state = 0 GROUP BY queue",
+    ))
+}
+
+pub(crate) fn workers<C: JobConn>(conn: &mut C) -> QueryResult<Vec<SeenWorker>> {
+    conn.workers(Statement::new(
+        "SELECT name, queues, release_name, started_at, seen_at FROM utils_jobs_workers ORDER BY name",
+    ))
 }
 
 /// Ends a job that has not started; asks for the end of one that runs. The caller opens the transaction.

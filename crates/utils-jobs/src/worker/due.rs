@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
 
 use super::Worker;
 use crate::{
@@ -125,6 +128,7 @@ impl Worker {
             });
             let Some(claimed) = round.await?.claimed.pop() else { return Ok(report) };
             let delivery = Delivery::new(claimed);
+            let (started, began) = (Instant::now(), self.jobs.clock().millis());
             let outcome = runner.clone().run(delivery.clone()).await;
             let policy = runner.registry.policy(&delivery.claimed.name);
             let clock = self.jobs.clock();
@@ -132,6 +136,9 @@ impl Worker {
                 Ok(output) => end_of(&delivery.claimed, policy, Ok(output.get().to_owned()), clock),
                 Err(error) => end_of(&delivery.claimed, policy, Err(error), clock),
             };
+            let wait = Duration::from_millis(u64::try_from(began - delivery.claimed.run_at).unwrap_or(0));
+            let recorder = self.jobs.recorder();
+            recorder.record(&delivery.claimed, &end, policy.is_some(), wait, started.elapsed());
             match end.state {
                 state::DONE => report.succeeded += 1,
                 state::WAITING | state::SCHEDULED => report.retried += 1,

@@ -12,5 +12,8 @@ mod plain;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod recorded;
+mod seeing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "actix")]
+mod web;

@@ -63,6 +63,7 @@ macro_rules! cases {
                 killed_workers_lose_no_job,
                 a_stopped_and_continued_process_cannot_end_a_job_twice,
                 a_second_signal_ends_the_process_at_once,
+                metrics_are_the_same_on_every_database,
             );
         }
     };
@@ -81,6 +82,7 @@ pub(super) use super::kill::{
     a_second_signal_ends_the_process_at_once, a_stopped_and_continued_process_cannot_end_a_job_twice,
     killed_workers_lose_no_job,
 };
+pub(super) use super::seeing::metrics_are_the_same_on_every_database;
 
 /// All connections of the jobs are cut again and again, in the middle of whatever they do. (SQLite has none.)
 #[cfg(any(feature = "postgres", feature = "mysql"))]
