@@ -1,7 +1,12 @@
-//! Opening, migrating and seeding the database.
-use std::error::Error;
+//! Opening, migrating and seeding the database, and the key that stands beside it.
+use std::{
+    error::Error,
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+};
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use webutils::{
     jobs::{SessionConn, Sessions},
@@ -24,6 +29,34 @@ pub(crate) fn open(url: &str) -> Result<Db, Box<dyn Error>> {
         QueryResult::Ok(())
     })?;
     Ok(sessions)
+}
+
+#[derive(QueryableByName)]
+struct File {
+    #[diesel(sql_type = Text)]
+    file: String,
+}
+
+/// The key of the tokens: in a file of its own beside the database, so that a restart signs nobody out, and a copy of the
+/// database alone is of no use to a thief. A database in memory has a key in memory.
+pub(crate) fn key(sessions: &Db) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh)?;
+    let query = sql_query("SELECT file FROM pragma_database_list WHERE name = 'main'");
+    let File { file } = query.get_result(&mut *sessions.pool().get()?)?;
+    if file.is_empty() {
+        return Ok(fresh.to_vec());
+    }
+    let path = format!("{file}.key");
+    if !fs::exists(&path)? {
+        // whole or not at all: a process that is killed here leaves no half of a key, and of two only one is first
+        let draft = format!("{path}.{}", std::process::id());
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?.write_all(&fresh)?;
+        let linked = fs::hard_link(&draft, &path);
+        fs::remove_file(&draft)?;
+        linked.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })?;
+    }
+    Ok(fs::read(&path)?)
 }
 
 const SEEDED_ITEMS: [(&str, i32, Option<&str>); 5] = [

@@ -83,5 +83,12 @@ pub(crate) async fn login(
             .header(WWW_AUTHENTICATE, challenge));
     }
     attempt.succeeded().await.or_respond()?;
+    if verified.rehash {
+        // hashed at another cost than we would today
+        let hash = passwords.hash(&password).await.or_respond()?;
+        let user = users::table.filter(users::username.eq(username.clone()));
+        let update = diesel::update(user).set(users::password_hash.eq(hash));
+        sessions.run(move |conn| update.execute(conn)).await?;
+    }
     engine.login(&username, (), client).await.or_respond()
 }

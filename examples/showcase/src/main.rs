@@ -57,7 +57,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     // A short lease: the jobs of a killed process are run again within 3 s instead of 40.
     let jobs = Jobs::builder().lease(Duration::from_secs(2)).sessions(sessions.clone());
     jobs.migrate()?;
-    let engine = login::engine(&sessions, &settings.secret()?).await?;
+    let engine = login::engine(&sessions, &database::key(&sessions)?).await?;
     database::seed(&sessions).await?;
 
     let _upkeep = engine.start().await?; // knows what was revoked before the first request comes

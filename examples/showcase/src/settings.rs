@@ -1,10 +1,5 @@
 //! What the command line and the environment say.
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
-};
+use std::net::SocketAddr;
 
 pub(crate) const HELP: &str = "usage: showcase [--listen ADDRESS:PORT]
 
@@ -46,29 +41,6 @@ impl Settings {
             return Err("DATABASE_URL must begin with sqlite: in this example".to_owned());
         }
         Ok(Some(Self { listen, database_url }))
-    }
-
-    /// The key of the tokens: kept in a file of its own beside the database, so that a restart signs nobody out and a
-    /// copy of the database alone is of no use to a thief.
-    pub(crate) fn secret(&self) -> io::Result<Vec<u8>> {
-        let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).map_err(io::Error::other)?;
-        if self.database_url.contains(":memory:") {
-            return Ok(fresh.to_vec());
-        }
-        let file = self.database_url.trim_start_matches("sqlite:").trim_start_matches("///");
-        let path = format!("{file}.key");
-        if !fs::exists(&path)? {
-            // whole or not at all: a process that is killed here leaves no half of a key, and of two only one is first
-            let draft = format!("{path}.{}", std::process::id());
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?.write_all(&fresh)?;
-            let linked = fs::hard_link(&draft, &path);
-            fs::remove_file(&draft)?;
-            linked.or_else(
-                |error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) },
-            )?;
-        }
-        fs::read(&path)
     }
 }
 

@@ -1,6 +1,6 @@
 "use strict";
-// The access token lives in memory only; the refresh token in the tab's session storage, so that a reload stays
-// signed in and a closed tab does not.
+// The access token lives in memory only. The refresh token lives in the storage that all tabs share: renewing is made for
+// that, while a copy in a storage of its own, as a duplicated tab would have, is what a thief's copy looks like.
 const $ = (id) => document.getElementById(id);
 const API = "/api/v1";
 const PAGE = 10;
@@ -9,9 +9,9 @@ let offset = 0;
 let watching = 0;
 
 const refreshToken = {
-  get: () => sessionStorage.getItem("refreshToken"),
-  set: (token) => sessionStorage.setItem("refreshToken", token),
-  clear: () => sessionStorage.removeItem("refreshToken"),
+  get: () => localStorage.getItem("refreshToken"),
+  set: (token) => localStorage.setItem("refreshToken", token),
+  clear: () => localStorage.removeItem("refreshToken"),
 };
 
 function notice(text) {
@@ -35,7 +35,8 @@ async function send(method, path, body) {
   return { status: response.status, ok: response.ok, json: text ? JSON.parse(text) : null };
 }
 
-// One renewal at a time: every caller that finds its token expired waits for the same answer.
+// One renewal at a time: every caller that finds its token expired waits for the same answer. Only a 401 ends the session;
+// after anything else, such as a 503, the same refresh token is still good.
 let renewing = null;
 function renew() {
   renewing ??= (async () => {
@@ -43,6 +44,7 @@ function renew() {
     if (!token) return false;
     access = null;
     const answer = await send("POST", "/renew", { refreshToken: token });
+    if (answer.status === 401) refreshToken.clear();
     if (!answer.ok) return false;
     access = answer.json.token;
     if (answer.json.refreshToken) refreshToken.set(answer.json.refreshToken); // else: keep yours
@@ -54,7 +56,7 @@ function renew() {
 async function call(method, path, body) {
   let answer = await send(method, path, body);
   if (answer.status === 401 && (await renew())) answer = await send(method, path, body);
-  if (answer.status === 401) {
+  if (answer.status === 401 && !refreshToken.get()) {
     signedOut("This session has ended. Log in again.");
   } else if (!answer.ok && answer.status !== 422) {
     notice((answer.json && answer.json._errors || [`Error ${answer.status}`]).join(" "));
@@ -72,7 +74,14 @@ function signedOut(text) {
   notice(text);
 }
 
+// What the token says, for showing it; whether it is true is the server's business.
+function userOf(token) {
+  const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+  return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (byte) => byte.charCodeAt(0)))).sub;
+}
+
 async function signedIn() {
+  $("user").textContent = userOf(access);
   $("signed-out").hidden = true;
   $("signed-in").hidden = false;
   $("who").hidden = false;
@@ -100,14 +109,10 @@ $("logout").addEventListener("click", async () => {
 async function showDevices() {
   const answer = await call("GET", "/tokens");
   if (!answer.ok) return;
-  const sessions = answer.json.sessions || answer.json.tokens || answer.json;
-  $("devices").replaceChildren(...sessions.map((session) => {
+  $("devices").replaceChildren(...answer.json.tokens.map((session) => {
     const row = element("tr");
     const name = element("td", session.label || session.userAgent || "unnamed");
-    if (session.current) {
-      name.append(element("div", "this device", "this"));
-      $("user").textContent = session.user || "";
-    }
+    if (session.current) name.append(element("div", "this device", "this"));
     const end = element("td");
     const button = element("button", "Revoke");
     button.addEventListener("click", async () => {
