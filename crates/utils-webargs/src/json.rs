@@ -19,7 +19,7 @@ pub(crate) fn from_json<T: DeserializeOwned + Validate>(
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     match serde_json::from_slice::<T>(body) {
         Ok(read) => {
-            let broken = broken_rules(&read, context, || names::<T>(body));
+            let broken = broken_rules(&read, context, || names::<T>(body), |_| true);
             if broken.is_empty() { Ok(read) } else { Err(Faults::new(broken).into()) }
         }
         Err(error) if error.is_data() => Err(faults::<T>(body, context)?.into()),

@@ -7,12 +7,14 @@ use garde::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::engine::{Fault, Faults, Outcome, Problem, Reading, object::plain, search};
+use crate::engine::{
+    Fault, Faults, MOST_FAULTS, Outcome, Problem, Reading, object::plain, path::is_within, search,
+};
 
 /// As [`collect`](crate::collect), and then the type's `garde` rules: wrong types, missing and unknown fields and broken
 /// rules in one answer.
 ///
-/// A rule is judged only where its field could be read.
+/// A rule is judged only where its field could be read. There are at most 50 faults, those of the types first.
 ///
 /// # Errors
 /// [`Faults`], never empty.
@@ -40,38 +42,44 @@ pub fn collect_valid<T: DeserializeOwned + Validate>(
     context: &T::Context,
 ) -> Result<T, Faults> {
     let outcome = search::<T>(value, reading);
+    let made_up = outcome.made_up();
+    let is_judged = |path: &str| {
+        !made_up.iter().any(|made_up| is_within(path, made_up))
+            && !outcome.faults.as_ref().is_some_and(|faults| faults.touch(path))
+    };
     let broken = match &outcome.built {
-        Some(built) => broken_rules(built, context, || FieldNames::of(&outcome, value, reading)),
+        Some(built) => broken_rules(built, context, || FieldNames::of(&outcome, value, reading), is_judged),
         None => Vec::new(),
     };
-    let broken: Vec<Fault> = broken.into_iter().filter(|rule| !outcome.is_made_up(&rule.path)).collect();
     match (outcome.built, outcome.faults) {
         (Some(built), None) if broken.is_empty() => Ok(built),
         // Without faults there is a value, and without a value there are faults.
         (_, None) => Err(Faults::new(broken)),
         (_, Some(faults)) => {
-            let judged: Vec<Fault> = broken.into_iter().filter(|rule| !faults.touch(&rule.path)).collect();
             let mut all = faults.into_vec();
-            all.extend(judged);
+            let places = MOST_FAULTS.saturating_sub(all.len());
+            all.extend(broken.into_iter().take(places));
             all.sort_by(|one, other| one.path.cmp(&other.path));
             Err(Faults::new(all))
         }
     }
 }
 
-/// The rules that the value breaks, in the order of their paths. `names` is asked only when there are any.
+/// The rules that the value breaks, in the order of their paths; no more than anybody reads, since a list of a million
+/// items breaks a rule a million times. `names` is asked only when there are any.
 pub(crate) fn broken_rules<T: Validate>(
     value: &T,
     context: &T::Context,
     names: impl FnOnce() -> FieldNames,
+    is_judged: impl Fn(&str) -> bool,
 ) -> Vec<Fault> {
     let Err(report) = with_i18n(Texts, || value.validate_with(context)) else { return Vec::new() };
     let names = names();
-    let fault = |(path, error): (garde::Path, garde::Error)| Fault {
-        path: names.on_the_wire(&path.to_string()),
-        problem: Problem::Rule(error.message().to_owned()),
-    };
-    let mut faults: Vec<Fault> = report.into_inner().into_iter().map(fault).collect();
+    let broken = report.iter().map(|(path, error)| (names.on_the_wire(&path.to_string()), error));
+    let judged = broken.filter(|(path, _)| is_judged(path)).take(MOST_FAULTS);
+    let mut faults: Vec<Fault> = judged
+        .map(|(path, error)| Fault { path, problem: Problem::Rule(error.message().to_owned()) })
+        .collect();
     faults.sort_by(|one, other| one.path.cmp(&other.path));
     faults
 }

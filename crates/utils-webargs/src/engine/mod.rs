@@ -31,7 +31,7 @@ pub use self::{
 };
 
 /// More faults than this help nobody.
-const MOST_FAULTS: usize = 50;
+pub(crate) const MOST_FAULTS: usize = 50;
 /// Passes × (values + text) is bounded by this, whatever the client sends.
 const MOST_WORK: usize = 1_000_000;
 const MOST_PASSES: usize = 400;
@@ -118,9 +118,9 @@ pub(crate) fn search<T: DeserializeOwned>(value: &Value, reading: Reading) -> Ou
 }
 
 impl<T: DeserializeOwned> Outcome<T> {
-    /// Is the value at this path, or what it is in, made up?
-    pub(crate) fn is_made_up(&self, path: &str) -> bool {
-        self.fixes.paths().iter().any(|fixed| path::is_within(path, fixed))
+    /// The paths at which the value is made up, as is all that is inside them.
+    pub(crate) fn made_up(&self) -> Vec<String> {
+        self.fixes.paths()
     }
 
     /// The structs and newtypes that reading the value comes to.

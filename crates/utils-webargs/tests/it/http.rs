@@ -130,6 +130,23 @@ async fn every_fault_of_a_json_body_comes_in_one_answer() {
     .await;
 }
 
+#[derive(Debug, Serialize, Deserialize, Validate)]
+struct Numbers {
+    #[garde(inner(range(min = 5)))]
+    items: Vec<u32>,
+}
+
+#[actix_rt::test]
+async fn the_answer_to_a_long_list_that_breaks_a_rule_everywhere_stays_short() {
+    let handler = |Json(value): Json<Numbers>| async { HttpResponse::Ok().json(value) };
+    let app = init_service(App::new().service(resource("/json").route(to(handler)))).await;
+    let body = format!("{{\"items\": [{}1]}}", "1,".repeat(130_000));
+    let response: ServiceResponse = call_service(&app, json(&body).to_request()).await;
+    assert_eq!(response.status(), 422);
+    let answer = read_body(response).await;
+    assert!(answer.len() < 5_000, "{} bytes", answer.len());
+}
+
 #[actix_rt::test]
 async fn no_json_is_no_arguments() {
     let missing = r#"422 {"postTitle":["Missing data for required field."],"stars":["Missing data for required field."]}"#;

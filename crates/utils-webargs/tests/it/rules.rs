@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use garde::Validate;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use utils_webargs::{Reading, between, collect_valid, length_between, one_of};
+use utils_webargs::{Fault, Problem, Reading, between, collect_valid, length_between, one_of};
 
 #[track_caller]
 fn check<T: DeserializeOwned + Validate<Context = ()>>(value: Value, expected: Expect) {
@@ -132,4 +132,39 @@ fn a_rule_never_judges_what_was_made_up() {
     check::<Flat>(json!({"count": 7, "one": "x", "two": 6}), expect!["one: Not a valid integer."]);
     // Of two faults that serde reports in the same words for the same place, one is found.
     check::<Flat>(json!({"count": 7, "one": "x", "two": "y"}), expect!["one: Not a valid integer."]);
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Lists {
+    #[garde(inner(range(min = 5)))]
+    #[serde(default)]
+    numbers: Vec<u32>,
+    #[garde(dive)]
+    #[serde(default)]
+    pairs: Vec<Pair>,
+}
+
+#[derive(Debug, Default, Deserialize, Validate)]
+struct Pair {
+    #[garde(range(min = 5))]
+    one: u32,
+    #[garde(range(min = 5))]
+    two: u32,
+}
+
+#[test]
+fn a_rule_that_is_broken_a_hundred_thousand_times_gives_fifty_faults() {
+    let faults =
+        collect_valid::<Lists>(&json!({"numbers": vec![1; 100_000]}), Reading::Typed, &()).unwrap_err();
+    assert_eq!(faults.iter().count(), 50);
+    assert_eq!(faults.iter().next().map(|fault| fault.path.as_str()), Some("numbers[0]"));
+}
+
+#[test]
+fn rules_that_made_up_values_break_take_no_place_in_the_answer() {
+    let pairs: Vec<Value> =
+        (0..100).map(|index| if index < 30 { json!("x") } else { json!({"one": 1, "two": 1}) }).collect();
+    let faults = collect_valid::<Lists>(&json!({"pairs": pairs}), Reading::Typed, &()).unwrap_err();
+    let is_rule = |fault: &&Fault| matches!(fault.problem, Problem::Rule(_));
+    assert_eq!((faults.iter().count(), faults.iter().filter(is_rule).count()), (50, 20));
 }
