@@ -5,6 +5,7 @@ use std::{
 };
 
 use diesel::connection::SimpleConnection;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use utils_jobs::{Context, Failure, Job, JobConn, Jobs, Policy, State, Worker};
 
@@ -95,9 +96,8 @@ fn start<P: Place>(place: &P) -> Child {
         .unwrap()
 }
 
-fn signal(child: &Child, name: &str) {
-    let done = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-    assert!(done.success());
+fn send(signal: Signal, child: &Child) {
+    kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 /// Five kills, or as many as `KILL_ROUNDS` says.
@@ -131,7 +131,7 @@ pub(super) async fn killed_workers_lose_no_job<P: Place>(place: P) {
     let last = jobs.enqueue(Step { number: 1_000_000, millis: 0 }).await.unwrap();
     jobs.wait(&last, SOON).await.unwrap();
     let all = all + 1;
-    signal(&child, "-TERM");
+    send(Signal::TERM, &child);
     assert!(child.wait().unwrap().success(), "a worker ends in order when it is asked to");
     assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs"), all);
     assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM effect"), all, "effects, exactly once");
@@ -157,10 +157,10 @@ pub(super) async fn a_stopped_and_continued_process_cannot_end_a_job_twice<P: Pl
     while number(&sessions, "SELECT COUNT(*) AS n FROM begun") == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    signal(&child, "-STOP");
+    send(Signal::STOP, &child);
     let taker = Worker::new(&jobs).handle::<Step>().start().unwrap();
     jobs.wait(&id, SOON).await.unwrap();
-    signal(&child, "-CONT");
+    send(Signal::CONT, &child);
     tokio::time::sleep(Duration::from_millis(1_500)).await; // it tries to end the job in this time
     let end = jobs.status(&id).await.unwrap().unwrap();
     assert_eq!((end.state, end.attempts), (State::Done, 2));
@@ -182,11 +182,11 @@ pub(super) async fn a_second_signal_ends_the_process_at_once<P: Place>(place: P)
     while number(&sessions, "SELECT COUNT(*) AS n FROM begun") == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    signal(&child, "-TERM");
+    send(Signal::TERM, &child);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(child.try_wait().unwrap().is_none(), "it waits for its job");
     let second = Instant::now();
-    signal(&child, "-TERM");
+    send(Signal::TERM, &child);
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(second.elapsed() < Duration::from_secs(5));
     assert_eq!(jobs.status(&id).await.unwrap().unwrap().state, State::Running, "until its lease runs out");
