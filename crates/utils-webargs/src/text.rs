@@ -1,4 +1,4 @@
-use std::{borrow::Cow, cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
 
 use actix_web::http::header::{COOKIE, HeaderMap};
 use garde::Validate;
@@ -77,13 +77,14 @@ pub(crate) fn header_pairs<T: DeserializeOwned>(headers: &HeaderMap) -> Vec<(Str
 /// percent-encoded UTF-8 are decoded, quotes around them are taken away.
 pub(crate) fn cookie_pairs<T: DeserializeOwned>(headers: &HeaderMap) -> Vec<(String, String)> {
     let fields = field_names::<T>();
-    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut pairs = Vec::new();
+    let mut known = HashSet::new();
     for header in headers.get_all(COOKIE) {
         let header = String::from_utf8_lossy(header.as_bytes());
         for (name, value) in header.split(';').filter_map(|cookie| cookie.split_once('=')) {
             let (name, value) = (name.trim(), value.trim());
             let is_wanted = fields.is_none_or(|fields| fields.contains(&name));
-            if !is_wanted || pairs.iter().any(|(known, _)| known == name) {
+            if !is_wanted || !known.insert(name.to_owned()) {
                 continue;
             }
             let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);

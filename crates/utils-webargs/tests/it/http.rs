@@ -1,6 +1,11 @@
 //! The extractors: each request is answered with what the handler got, or with the faults.
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
 use actix_web::{
-    App, HttpResponse,
+    App, FromRequest, HttpResponse,
     dev::ServiceResponse,
     test::{TestRequest, call_service, init_service, read_body},
     web::{Data, PayloadConfig, resource, to},
@@ -311,6 +316,50 @@ async fn cookies_are_found_by_name_and_the_first_counts() {
         expect![[r#"422 {"sid":["Missing data for required field."]}"#]],
     )
     .await;
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Everything {
+    #[garde(skip)]
+    #[serde(flatten)]
+    all: HashMap<String, String>,
+}
+
+/// How long it takes to read this many values; the shortest of a few times, since the machine may be busy.
+async fn time_to_read<T: FromRequest>(
+    request: TestRequest,
+    read: impl Fn(&T) -> usize,
+    expected: usize,
+) -> Duration {
+    let request = request.to_http_request();
+    let mut shortest = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        let values = T::extract(&request).await.map_err(Into::into).unwrap();
+        shortest = shortest.min(start.elapsed());
+        assert_eq!(read(&values), expected);
+    }
+    shortest
+}
+
+#[actix_rt::test]
+async fn eight_times_the_cookies_or_arguments_do_not_take_sixty_times_as_long() {
+    let pairs = |many: usize, separator: &str| {
+        (0..many).map(|number| format!("{number:x}=")).collect::<Vec<_>>().join(separator)
+    };
+    let cookies = async |many| {
+        let request = TestRequest::default().insert_header(("cookie", pairs(many, ";")));
+        time_to_read(request, |Cookies(found): &Cookies<Everything>| found.all.len(), many).await
+    };
+    let query = async |many| {
+        let request = TestRequest::with_uri(&format!("/?{}", pairs(many, "&")));
+        time_to_read(request, |Query(found): &Query<Everything>| found.all.len(), many).await
+    };
+    for (few, many) in
+        [(cookies(2_500).await, cookies(20_000).await), (query(1_300).await, query(10_400).await)]
+    {
+        assert!(many < few * 30, "{few:?} and {many:?}");
+    }
 }
 
 #[actix_rt::test]
