@@ -101,8 +101,9 @@ fn address(
         Trust::None | Trust::Hops(0) => peer,
         Trust::Hops(hops) => {
             let forwarded = forwarded();
-            // fewer than there are proxies: somebody came in by another way
-            forwarded.len().checked_sub(*hops).map_or(peer, |index| forwarded[index])
+            // fewer than there are proxies: somebody came in by another way; a text that is no address is no reason
+            // either to know none, which would let a login past the limits for addresses
+            forwarded.len().checked_sub(*hops).and_then(|index| forwarded[index]).or(peer)
         }
         Trust::Networks(networks) => {
             let is_proxy = |address: &IpAddr| networks.iter().any(|network| network.contains(*address));
@@ -125,8 +126,13 @@ fn forwarded_for(request: &HttpRequest) -> Vec<Option<IpAddr>> {
     request
         .headers()
         .get_all(header::X_FORWARDED_FOR)
-        .flat_map(|line| line.to_str().unwrap_or_default().split(',').map(|hop| parse(hop.trim())))
+        // hop by hop: what a client wrote must not make what a proxy added behind it unreadable
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b',').map(hop))
         .collect()
+}
+
+fn hop(bytes: &[u8]) -> Option<IpAddr> {
+    parse(str::from_utf8(bytes).ok()?.trim())
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
@@ -177,6 +183,8 @@ fn number(address: IpAddr) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{http::header::HeaderValue, test::TestRequest};
+
     use super::*;
 
     fn check(proxies: &Proxies, peer: &str, forwarded: &str, expected: &str) {
@@ -217,6 +225,22 @@ mod tests {
         check(&Proxies::hops(2), "127.0.0.1", "6.6.6.6, 203.0.113.9, 10.0.0.1", "203.0.113.9");
         check(&Proxies::hops(2), "127.0.0.1", "203.0.113.9", "127.0.0.1");
         check(&Proxies::hops(0), "127.0.0.1", "203.0.113.9", "127.0.0.1");
+        check(&Proxies::hops(2), "127.0.0.1", "unknown, 203.0.113.9", "127.0.0.1");
+    }
+
+    #[test]
+    fn a_hop_that_is_not_text_does_not_hide_the_hops_behind_it() {
+        let proxies = [Proxies::hops(1), Proxies::networks(["10.0.0.0/8"]).unwrap()];
+        for line in [&b"\xff, 203.0.113.9"[..], b"\xc3\xa9,203.0.113.9", b"6.6.6.6, \x80 ,\t203.0.113.9"] {
+            let request = TestRequest::default()
+                .peer_addr(SocketAddr::from(([10, 1, 2, 3], 4711)))
+                .insert_header((header::X_FORWARDED_FOR, HeaderValue::from_bytes(line).unwrap()))
+                .to_http_request();
+            for proxies in &proxies {
+                let found = of(&request, proxies).ip.map(|ip| ip.to_string());
+                assert_eq!(found.as_deref(), Some("203.0.113.9"), "{proxies:?} {line:?}");
+            }
+        }
     }
 
     #[test]
