@@ -202,15 +202,14 @@ fn is_loopback(host: &str) -> bool {
 /// The value of a cookie. Two of one name cannot come from us: a `__Host-` cookie has one path and no domain.
 fn one_cookie<'r>(head: &'r RequestHead, name: &str) -> Result<Option<&'r str>, Error> {
     let mut found = None;
-    for line in head.headers().get_all(header::COOKIE) {
-        // one that is not text has no token of ours in it
-        let Ok(line) = line.to_str() else { continue };
-        let values =
-            line.split(';').filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name);
-        for (_, value) in values {
-            if found.replace(value).is_some() {
-                return Err(Error::Malformed);
-            }
+    let lines = head.headers().get_all(header::COOKIE);
+    // as bytes: the cookies of others may hold any, and none of them is a reason not to see ours
+    for pair in lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';')) {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        let Some(value) = value else { continue };
+        let value = str::from_utf8(value).map_err(|_| Error::Malformed)?;
+        if found.replace(value).is_some() {
+            return Err(Error::Malformed);
         }
     }
     Ok(found)

@@ -1,6 +1,6 @@
 //! Tokens in cookies: what is set, what is believed, and what a forged request cannot do.
 use actix_web::{
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, header::HeaderValue},
     test::TestRequest,
 };
 use utils_token_auth::Cookies;
@@ -233,6 +233,23 @@ async fn a_cookie_is_read_only_when_asked_for_and_only_by_its_name() {
     }
     let by_header_only = site.clone().over(|_| site.auth.http());
     assert_eq!(by_header_only.send(get(access)).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[actix_rt::test]
+async fn cookies_of_others_that_are_not_text_sign_nobody_out() {
+    let site = site();
+    let cookie = login(&site).await;
+    site.later(60);
+    let line = [b"theirs=\xff\xe9; ", cookie.as_bytes(), b"; more=\x80"].concat();
+    let line = HeaderValue::from_bytes(&line).unwrap();
+    let with = |request: TestRequest| own(request).insert_header(("Cookie", line.clone()));
+    assert_eq!(site.send(with(request(Method::GET, "/protected"))).await.text, "Welcome, ann");
+    assert_eq!(site.send(with(TestRequest::post().uri("/renew"))).await.status, StatusCode::OK);
+    assert_eq!(site.send(with(TestRequest::post().uri("/logout"))).await.status, StatusCode::OK);
+
+    let ours = HeaderValue::from_bytes(b"__Host-token=\xff").unwrap();
+    let answer = site.send(request(Method::GET, "/protected").insert_header(("Cookie", ours))).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "not ours: {answer:?}");
 }
 
 #[actix_rt::test]
