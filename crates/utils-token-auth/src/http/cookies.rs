@@ -16,8 +16,8 @@ use crate::{error::Error, pair::Pair};
 ///
 /// Both cookies are `__Host-`, `Secure`, `HttpOnly`, `Path=/` and, unless told otherwise, `SameSite=Lax`: no other
 /// host and no plain connection can set or see them. `SameSite` alone does not stop a request forged by a sibling
-/// domain, so a request that changes something (any method but GET, HEAD, OPTIONS and TRACE) must also show that our
-/// own pages sent it: `Sec-Fetch-Site: same-origin`, or an `Origin` that is this host by HTTPS (by HTTP on a loopback
+/// domain, so a request that changes something (any method but GET, HEAD, OPTIONS and TRACE, and every handshake that
+/// opens a WebSocket or the like, by its header `Upgrade`) must also show that our own pages sent it: `Sec-Fetch-Site: same-origin`, or an `Origin` that is this host by HTTPS (by HTTP on a loopback
 /// address), or one that was named as [trusted](Self::trust_origin). Every current browser sends one of the two;
 /// a request with neither is refused.
 ///
@@ -99,7 +99,9 @@ impl Cookies {
 
     /// Refuses a request that changes something unless a page of ours sent it.
     pub(crate) fn check_origin(&self, head: &RequestHead) -> Result<(), Error> {
-        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(&head.method);
+        // a WebSocket is opened by a GET, from any page and past CORS, and then carries requests of every kind
+        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(&head.method)
+            && !head.headers().contains_key(header::UPGRADE);
         if safe || self.is_ours(head) { Ok(()) } else { Err(Error::CrossSite) }
     }
 

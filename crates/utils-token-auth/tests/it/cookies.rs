@@ -195,6 +195,36 @@ async fn a_forged_request_changes_nothing_and_learns_nothing() {
 }
 
 #[actix_rt::test]
+async fn a_websocket_is_opened_by_a_page_of_ours_alone() {
+    let site = site();
+    let cookie = login(&site).await;
+    let proofs = [
+        ("our page", &[("Sec-Fetch-Site", "same-origin"), ("Origin", "https://site.example")][..], 200),
+        ("our page in an older browser", &[("Origin", "https://site.example")], 200),
+        ("a sibling", &[("Sec-Fetch-Site", "same-site"), ("Origin", "https://a.site.example")], 403),
+        ("a stranger in an older browser", &[("Origin", "https://evil.example")], 403),
+        ("no sign of a page", &[], 403),
+    ];
+    for (case, headers, expected) in proofs {
+        for path in ["/protected", "/area/me", "/optional"] {
+            let mut handshake = request(Method::GET, path)
+                .insert_header(("Host", "site.example"))
+                .insert_header(("Connection", "Upgrade"))
+                .insert_header(("Upgrade", "websocket"))
+                .insert_header(("Cookie", &*cookie));
+            for header in headers {
+                handshake = handshake.insert_header(*header);
+            }
+            let answer = site.send(handshake).await;
+            assert_eq!(answer.status.as_u16(), expected, "{case} {path}: {answer:?}");
+        }
+    }
+    let native = with_token(Method::GET, "/protected", &site.login("ann").await.token);
+    let native = native.insert_header(("Connection", "Upgrade")).insert_header(("Upgrade", "websocket"));
+    assert_eq!(site.send(native).await.status, StatusCode::OK, "no browser sends a header of one's own");
+}
+
+#[actix_rt::test]
 async fn nobody_is_signed_in_as_somebody_else_by_a_forged_login() {
     let site = site();
     for proof in [None, Some("cross-site"), Some("same-site")] {
