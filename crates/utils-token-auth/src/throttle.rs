@@ -54,8 +54,15 @@ use crate::clock::{Clock, SystemClock};
 /// ) -> actix_web::Result<HttpResponse> {
 ///     let attempt = throttle.attempt(&form.username, client.ip).await?; // 429 with Retry-After
 ///     let stored = stored_hash(&form.username).await;
-///     if !passwords.verify(&form.password, stored.as_deref()).await?.ok {
-///         return Ok(HttpResponse::Unauthorized().finish());
+///     let verified = match passwords.verify(&form.password, stored.as_deref()).await {
+///         Ok(verified) => verified,
+///         Err(error) => {
+///             attempt.cancel().await?; // nobody looked at the password, so it was no wrong one
+///             return Err(error.into());
+///         }
+///     };
+///     if !verified.ok {
+///         return Ok(HttpResponse::Unauthorized().finish()); // counted
 ///     }
 ///     attempt.succeeded().await?;
 ///     Ok(HttpResponse::Ok().finish())
@@ -88,7 +95,7 @@ pub struct Allowance {
 }
 
 /// A login that was allowed to try. Dropped, it stays counted as a failure.
-#[must_use = "call `succeeded` when the password was right, or the attempt counts as a failure"]
+#[must_use = "call `succeeded` or `cancel` unless the password was wrong, or the attempt counts as a failure"]
 pub struct Attempt<S: ThrottleStore> {
     inner: Arc<Inner<S>>,
     keys: Vec<(Scope, ThrottleKey)>,
@@ -224,19 +231,34 @@ impl<S: ThrottleStore> Attempt<S> {
     /// [`ThrottleError::Store`].
     pub async fn succeeded(self) -> Result<(), ThrottleError> {
         for &(scope, key) in &self.keys {
-            if scope == Scope::Pair {
-                self.inner.store.forget(key).await.map_err(store_error)?;
+            match scope {
+                // with it goes this attempt: to give it back as well would forgive whoever fails meanwhile
+                Scope::Pair => self.inner.store.forget(key).await.map_err(store_error)?,
+                Scope::Account | Scope::Address => self.refund(scope, key).await?,
             }
         }
+        Ok(())
+    }
+
+    /// The password was not looked at, because passwords could not be checked or users not be read: the attempt is
+    /// not counted, and nothing else changes.
+    ///
+    /// # Errors
+    /// [`ThrottleError::Store`].
+    pub async fn cancel(self) -> Result<(), ThrottleError> {
         self.give_back().await
     }
 
     async fn give_back(&self) -> Result<(), ThrottleError> {
         for &(scope, key) in &self.keys {
-            let step = millis(self.inner.allowance(scope).every);
-            self.inner.store.refund(key, step).await.map_err(store_error)?;
+            self.refund(scope, key).await?;
         }
         Ok(())
+    }
+
+    async fn refund(&self, scope: Scope, key: ThrottleKey) -> Result<(), ThrottleError> {
+        let step = millis(self.inner.allowance(scope).every);
+        self.inner.store.refund(key, step).await.map_err(store_error)
     }
 }
 

@@ -52,6 +52,7 @@ impl<S: ThrottleStore> Gate<S> {
 async fn check<S: ThrottleStore + Clone>(store: S) {
     failures_use_up_the_allowance_and_time_gives_it_back(&Gate::new(store.clone())).await;
     a_success_is_not_counted(&Gate::new(store.clone())).await;
+    an_attempt_that_was_cancelled_is_not_counted_and_forgives_nothing(&Gate::new(store.clone())).await;
     one_address_cannot_lock_an_account_for_others(&Gate::new(store.clone())).await;
     many_addresses_on_one_account_are_stopped(&Gate::new(store.clone())).await;
     one_address_on_many_accounts_is_stopped(&Gate::new(store.clone())).await;
@@ -79,6 +80,14 @@ async fn a_success_is_not_counted<S: ThrottleStore>(gate: &Gate<S>) {
     assert_eq!(gate.fail(2, "bob", "192.0.2.2").await, 2);
     gate.attempt("bob", "192.0.2.2").await.unwrap().succeeded().await.unwrap();
     assert_eq!(gate.fail(5, "bob", "192.0.2.2").await, 3, "the failures before the success are forgiven");
+}
+
+async fn an_attempt_that_was_cancelled_is_not_counted_and_forgives_nothing<S: ThrottleStore>(gate: &Gate<S>) {
+    assert_eq!(gate.fail(2, "ida", "192.0.2.12").await, 2);
+    for _ in 0..50 {
+        gate.attempt("ida", "192.0.2.12").await.unwrap().cancel().await.unwrap();
+    }
+    assert_eq!(gate.fail(5, "ida", "192.0.2.12").await, 1, "the two failures are still counted");
 }
 
 async fn one_address_cannot_lock_an_account_for_others<S: ThrottleStore>(gate: &Gate<S>) {
@@ -220,6 +229,40 @@ mod memory {
             let _ = gate.attempt(&format!("user{user}"), "").await.unwrap();
         }
         assert_eq!(gate.fail(1, "victim", "").await, 0);
+    }
+
+    /// A store in which somebody else fails at the same pair just after it was forgotten.
+    #[derive(Default)]
+    struct Raced {
+        store: MemoryThrottle,
+        charges: std::sync::Mutex<Vec<utils_token_auth::Charge>>,
+    }
+
+    impl ThrottleStore for Raced {
+        type Error = <MemoryThrottle as ThrottleStore>::Error;
+
+        async fn charge(&self, charge: utils_token_auth::Charge) -> Result<Option<i64>, Self::Error> {
+            self.charges.lock().unwrap().push(charge);
+            self.store.charge(charge).await
+        }
+        async fn refund(&self, key: utils_token_auth::ThrottleKey, step: i64) -> Result<(), Self::Error> {
+            self.store.refund(key, step).await
+        }
+        async fn forget(&self, key: utils_token_auth::ThrottleKey) -> Result<(), Self::Error> {
+            self.store.forget(key).await?;
+            let charge = self.charges.lock().unwrap().iter().find(|charge| charge.key == key).copied();
+            self.store.charge(charge.unwrap()).await.map(drop)
+        }
+        async fn purge(&self, now: i64, limit: u32) -> Result<usize, Self::Error> {
+            self.store.purge(now, limit).await
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_success_does_not_forgive_who_fails_at_that_moment() {
+        let gate = Gate::new(Raced::default());
+        gate.attempt("ann", HOME).await.unwrap().succeeded().await.unwrap();
+        assert_eq!(gate.fail(5, "ann", HOME).await, 2, "one of three is used up");
     }
 
     #[actix_rt::test]
