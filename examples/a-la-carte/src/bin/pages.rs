@@ -15,8 +15,11 @@ use diesel::{
 use utils_pagination::{PageParams, Paginate};
 
 diesel::table! {
+    /// What is paged through.
     words (id) {
+        /// Its place.
         id -> Integer,
+        /// The word.
         text -> Text,
     }
 }
