@@ -73,22 +73,33 @@ pub(crate) async fn login(
         client.label = device;
     }
     let attempt = throttle.attempt(&username, client.ip).await.or_respond()?; // 429 with Retry-After
-    let stored = users::table.filter(users::username.eq(username.clone())).select(users::password_hash);
-    let stored: Option<String> = sessions.run(move |conn| stored.first(conn).optional()).await?;
-    // takes as long for a user who does not exist
-    let verified = passwords.verify(&password, stored.as_deref()).await.or_respond()?;
-    if !verified.ok {
+    let ok = match check(&username, &password, &sessions, &passwords).await {
+        Ok(ok) => ok,
+        Err(error) => {
+            attempt.cancel().await.or_respond()?; // the password was not looked at
+            return Err(error);
+        }
+    };
+    if !ok {
         let challenge = HeaderValue::from_static(r#"Bearer realm="api""#);
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, "The user name or the password is wrong.")
             .header(WWW_AUTHENTICATE, challenge));
     }
     attempt.succeeded().await.or_respond()?;
+    engine.login(&username, (), client).await.or_respond()
+}
+
+/// Whether the password is the user's. It takes as long for a user who does not exist.
+async fn check(username: &str, password: &str, sessions: &Db, passwords: &Passwords) -> Result<bool> {
+    let hash_of = users::table.filter(users::username.eq(username.to_owned())).select(users::password_hash);
+    let stored: Option<String> = sessions.run(move |conn| hash_of.first(conn).optional()).await?;
+    let verified = passwords.verify(password, stored.as_deref()).await.or_respond()?;
     if verified.rehash {
         // hashed at another cost than we would today
-        let hash = passwords.hash(&password).await.or_respond()?;
-        let user = users::table.filter(users::username.eq(username.clone()));
+        let hash = passwords.hash(password).await.or_respond()?;
+        let user = users::table.filter(users::username.eq(username.to_owned()));
         let update = diesel::update(user).set(users::password_hash.eq(hash));
         sessions.run(move |conn| update.execute(conn)).await?;
     }
-    engine.login(&username, (), client).await.or_respond()
+    Ok(verified.ok)
 }
