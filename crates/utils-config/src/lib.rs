@@ -46,6 +46,7 @@ mod error;
 mod file;
 mod load;
 mod loaded;
+mod mask;
 mod secret;
 mod tree;
 mod url;

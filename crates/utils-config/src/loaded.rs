@@ -4,6 +4,7 @@ use serde_json::Value;
 use utils_webargs::Survey;
 
 use crate::{
+    mask::{mask_words, sounds_secret},
     secret::SECRET,
     tree::{Origin, Tree, is_within, plain_path},
     url::UrlParts,
@@ -22,8 +23,8 @@ pub struct Loaded<T> {
 pub struct Row {
     /// The path of the setting, such as `database.pool`.
     pub setting: String,
-    /// Its value as text; `[secret]` for a secret and for what may be one, `None` for a default that only the type
-    /// knows.
+    /// Its value as text; `[secret]` for a secret and for what may be one, as its type or its name says, and `***` for
+    /// one inside a text, such as the password of a URL. `None` for a default that only the type knows.
     pub value: Option<String>,
     /// Where it came from.
     pub origin: Origin,
@@ -86,7 +87,7 @@ fn rows(tree: &Tree, survey: &Survey) -> Vec<Row> {
     let is_secret = |path: &str| {
         let path = plain_path(path);
         secrets.iter().any(|secret| is_within(&path, secret) || is_within(secret, &path))
-            || sounds_secret(&path)
+            || path.rsplit('.').next().is_some_and(sounds_secret)
     };
     let mut rows: Vec<Row> = Vec::new();
     for (path, value) in tree.leaves() {
@@ -110,14 +111,6 @@ fn rows(tree: &Tree, survey: &Survey) -> Vec<Row> {
     rows
 }
 
-/// Better one too many than one too few: the table is meant for logs.
-fn sounds_secret(plain_path: &str) -> bool {
-    let name = plain_path.rsplit('.').next().unwrap_or_default();
-    ["password", "passwd", "secret", "token", "credential", "privatekey", "apikey", "dsn"]
-        .iter()
-        .any(|word| name.contains(word))
-}
-
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => shown_text(text),
@@ -129,11 +122,11 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// A URL without its password.
+/// The text without the passwords in it.
 fn shown_text(text: &str) -> String {
     match UrlParts::parse(text) {
         Ok(url) => url.masked(),
         Err(_) if text.contains("://") && text.contains('@') => "[secret]".to_owned(),
-        Err(_) => text.to_owned(),
+        Err(_) => mask_words(text),
     }
 }

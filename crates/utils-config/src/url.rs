@@ -6,9 +6,12 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::url_rules::{
-    PASSWORD, PATH, USERNAME, looks_like_a_delimiter, parse_port, split_off, split_port, valid_host,
-    valid_scheme,
+use crate::{
+    mask::{mask_query, mask_words},
+    url_rules::{
+        PASSWORD, PATH, USERNAME, looks_like_a_delimiter, parse_port, split_off, split_port, valid_host,
+        valid_scheme,
+    },
 };
 
 /// A URL in its parts, each of which can be replaced or removed; the rest stays as it was written.
@@ -272,11 +275,18 @@ impl UrlParts {
         self
     }
 
-    /// The URL for logs: `***` stands for the password.
+    /// The URL for logs: `***` stands for the password, and for what path, query and fragment name so or like a token
+    /// or key, as `?password=` and `&sslkey=` do.
     #[must_use]
     pub fn masked(&self) -> String {
-        let password = self.password.as_ref().map(|_| "***".to_owned());
-        Self { password, ..self.clone() }.to_string()
+        let masked = Self {
+            password: self.password.as_ref().map(|_| "***".to_owned()),
+            path: mask_words(&self.path),
+            query: self.query.as_deref().map(mask_query),
+            fragment: self.fragment.as_deref().map(mask_query),
+            ..self.clone()
+        };
+        masked.to_string()
     }
 }
 

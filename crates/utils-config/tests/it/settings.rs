@@ -1,6 +1,6 @@
 //! The layers of settings, and what is said when they are wrong.
 #![allow(dead_code, reason = "some fields are only there to be set")]
-use std::{fs, net::SocketAddr, path::Path};
+use std::{collections::HashMap, fs, net::SocketAddr, path::Path};
 
 use expect_test::{Expect, expect};
 use serde::Deserialize;
@@ -141,6 +141,59 @@ fn no_table_and_no_debug_text_shows_a_secret() {
     assert!(text.contains("[secret]"), "{text}");
 }
 
+/// How the table shows a setting of this name and value.
+#[track_caller]
+fn check_shown(name: &str, value: &str, expected: &str) {
+    let settings = load("APP").defaults(HashMap::from([(name, value)])).env_from([("", ""); 0]);
+    let settings = settings.build::<HashMap<String, String>>().unwrap();
+    assert_eq!(settings[name], value);
+    assert_eq!(settings.rows()[0].value.as_deref(), Some(expected), "{name} = {value}");
+}
+
+#[test]
+fn passwords_inside_of_texts_are_not_shown() {
+    for (value, shown) in [
+        ("postgres://h/db?password=hunter2", "postgres://h/db?password=***"),
+        ("postgres://u:hunter2@h/db?Pass_Word=hunter2&a=b;c", "postgres://u:***@h/db?Pass_Word=***&a=b;c"),
+        ("https://h/?p%61ssword=hunter2&x=1", "https://h/?p%61ssword=***&x=1"),
+        (
+            "https://h/?x=1;pwd=hunter2&y=2#access_token=hunter2",
+            "https://h/?x=1;pwd=***&y=2#access_token=***",
+        ),
+        ("sqlserver://h/db;user=a;password=hunter2", "sqlserver://h/db;user=a;password=***"),
+        ("redis://h1:1,h2:2/0?password=hunter2&db=1", "redis://h1:1,h2:2/0?password=***"),
+        ("host=db user=app password=hunter2", "host=db user=app password=***"),
+        ("host=db password = 'hunter2 hunter2' port=1", "host=db password =***"),
+        ("Server=db;User Id=app;Pwd=hunter2;Port=1", "Server=db;User Id=app;Pwd=***"),
+        ("Endpoint=sb://h/;SharedAccessKey=hunter2==", "Endpoint=sb://h/;SharedAccessKey=***"),
+        ("host=db user=app sslmode=require", "host=db user=app sslmode=require"),
+        ("postgres://h/db?sslmode=require&a=b", "postgres://h/db?sslmode=require&a=b"),
+    ] {
+        check_shown("database", value, shown);
+    }
+}
+
+#[test]
+fn what_is_named_like_a_secret_is_not_shown() {
+    for name in [
+        "passphrase",
+        "db_pwd",
+        "signing_key",
+        "Signing-Keys",
+        "key",
+        "smtp_pass",
+        "API_TOKEN",
+        "sentry-dsn",
+        "sig",
+        "credentials",
+    ] {
+        check_shown(name, "hunter2", "[secret]");
+    }
+    for name in ["public_key", "keyboard", "passenger", "design", "user"] {
+        check_shown(name, "shop", "shop");
+    }
+}
+
 #[test]
 fn a_secret_stays_one_where_serde_hides_its_type() {
     #[derive(Debug, Deserialize)]
@@ -151,7 +204,7 @@ fn a_secret_stays_one_where_serde_hides_its_type() {
         tagged: Tagged,
         list: Vec<Either>,
         name: String,
-        more: std::collections::HashMap<String, Secret>,
+        more: HashMap<String, Secret>,
     }
     #[derive(Debug, Deserialize)]
     struct Part {
