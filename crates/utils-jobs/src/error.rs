@@ -87,21 +87,6 @@ pub enum JobsError {
     Worker(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl JobsError {
-    /// Whether the database refused the data, as opposed to being away: trying again cannot help.
-    pub(crate) fn is_about_data(&self) -> bool {
-        use diesel::result::{DatabaseErrorKind as Kind, Error};
-        match self {
-            Self::Sessions(SessionsError::Query(Error::DatabaseError(kind, _))) => !matches!(
-                kind,
-                Kind::ClosedConnection | Kind::SerializationFailure | Kind::UnableToSendCommand
-            ),
-            Self::Sessions(SessionsError::Query(Error::SerializationError(_))) => true,
-            _ => false,
-        }
-    }
-}
-
 impl From<diesel::result::Error> for JobsError {
     fn from(error: diesel::result::Error) -> Self {
         Self::Sessions(error.into())

@@ -431,29 +431,35 @@ impl Pump {
     /// Writes the ends down one at a time, so that one which the database refuses cannot keep the others.
     fn one_by_one(&mut self) {
         let clock = self.config.jobs.clock().millis();
+        let mut ends = std::mem::take(&mut self.ends).into_iter();
         let mut kept = Vec::new();
-        for end in std::mem::take(&mut self.ends) {
-            let round = Round {
-                worker: &self.config.worker,
-                now: clock,
-                finish: std::slice::from_ref(&end),
-                ..Round::default()
+        for end in ends.by_ref() {
+            // Something has to be written, or the job would run again and again.
+            let error = match end.state {
+                state::DEAD => "it failed, and its error could not be written down",
+                _ => "its result could not be written down",
             };
-            match self.config.jobs.store().round(&round) {
-                Ok(_) => self.config.jobs.announce_end(&end.id),
-                Err(error) if error.is_about_data() => {
-                    tracing::error!(job = %end.id, error = %crate::failure::error_line(&error),
-                        "the end of a job cannot be written down");
-                    if end.state != state::DEAD {
-                        // Something has to be written, or the job would run again and again.
-                        let error = Some("its result could not be written down".to_owned());
-                        kept.push(Finish { state: state::DEAD, result: None, run_at: None, error, ..end });
+            let substitute =
+                Finish { state: state::DEAD, result: None, run_at: None, error: Some(error.to_owned()), ..end.clone() };
+            match self.config.jobs.store().finish_alone(&self.config.worker, &end, &substitute, clock) {
+                Ok(refused) => {
+                    if let Some(error) = refused {
+                        tracing::error!(job = %end.id, error = %crate::failure::error_line(&error),
+                            "the end of a job cannot be written down");
+                    }
+                    self.config.jobs.announce_end(&end.id);
+                }
+                Err(_) => {
+                    kept.push(end);
+                    // The database is away for all of them, or this row is locked: at most a few are waited for.
+                    if kept.len() >= 3 {
+                        break;
                     }
                 }
-                Err(_) => kept.push(end),
             }
         }
-        self.ends = kept;
+        // Those that were not tried come first the next time.
+        self.ends = ends.chain(kept).collect();
     }
 
     /// What is not in a hurry: schedules, old jobs, the list of workers.

@@ -4,7 +4,7 @@ use std::any::Any;
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
     conn::{JobConn, Statement},
-    row::{Count, Inserted, NewRow, Record, SeenWorker},
+    row::{Count, Finish, Inserted, NewRow, Record, SeenWorker},
     sql,
 };
 use crate::{JobsError, Sessions, SessionsError, list::Filter};
@@ -61,6 +61,16 @@ impl<C: JobConn> Store for DieselStore<C> {
 
     fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError> {
         self.tx(|conn| sql::round(conn, round))
+    }
+
+    fn finish_alone(
+        &self,
+        worker: &str,
+        end: &Finish,
+        substitute: &Finish,
+        now: i64,
+    ) -> Result<Option<JobsError>, JobsError> {
+        Ok(self.tx(|conn| sql::finish_alone(conn, worker, end, substitute, now))?.map(JobsError::from))
     }
 
     fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError> {

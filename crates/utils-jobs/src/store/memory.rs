@@ -274,6 +274,17 @@ impl Store for MemoryStore {
         Ok(done)
     }
 
+    fn finish_alone(
+        &self,
+        worker: &str,
+        end: &Finish,
+        _: &Finish,
+        now: i64,
+    ) -> Result<Option<JobsError>, JobsError> {
+        self.table().finish(worker, end, now);
+        Ok(None)
+    }
+
     fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError> {
         let mut table = self.table();
         let Some(job) = job else {

@@ -93,6 +93,14 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError>;
     fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError>;
+    /// Writes one end down, or the `substitute` when the database takes that and not the end. Gives back why not the end.
+    fn finish_alone(
+        &self,
+        worker: &str,
+        end: &Finish,
+        substitute: &Finish,
+        now: i64,
+    ) -> Result<Option<JobsError>, JobsError>;
     /// Enqueues one tick of a schedule, unless some process has done that. `None`: the schedule is seen for the first time.
     fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError>;
     /// The last tick of a schedule that was enqueued.

@@ -240,6 +240,45 @@ pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now
     Ok(finished)
 }
 
+/// Ends one attempt, or writes the substitute when the database takes that and not the end itself. The caller opens the
+/// transaction. Gives back why the end was not taken.
+///
+/// The kind of an error does not tell what it is about: Diesel calls a locked file, a full disk and a text that is too
+/// long all unknown. So the row is written first, which shows that the database takes writes and that nobody is in the
+/// way; an end that fails after that fails because of what is in it.
+pub(crate) fn finish_alone<C: JobConn>(
+    conn: &mut C,
+    worker: &str,
+    end: &Finish,
+    substitute: &Finish,
+    now: i64,
+) -> QueryResult<Option<diesel::result::Error>> {
+    use diesel::result::{DatabaseErrorKind as Kind, Error};
+    let mut touch = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
+    touch.push_with(
+        "lease_until = lease_until WHERE id = ? AND worker = ? AND attempts = ? AND state = 1",
+        [Value::Text(&end.id), Value::Text(worker), Value::Int(end.attempts)],
+    );
+    conn.execute(touch)?;
+    match conn.transaction(|conn| finish(conn, worker, std::slice::from_ref(end), now)) {
+        Ok(_) => Ok(None),
+        // The database is away, or asks us to try again.
+        Err(
+            error @ Error::DatabaseError(
+                Kind::ClosedConnection
+                | Kind::UnableToSendCommand
+                | Kind::SerializationFailure
+                | Kind::ReadOnlyTransaction,
+                _,
+            ),
+        ) => Err(error),
+        Err(error) => {
+            finish(conn, worker, std::slice::from_ref(substitute), now)?;
+            Ok(Some(error))
+        }
+    }
+}
+
 fn save_progress<C: JobConn>(conn: &mut C, worker: &str, progress: &Progress) -> QueryResult<usize> {
     let mut update = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
     update.push_with(
