@@ -4,6 +4,7 @@ mod sink;
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     task::{Context, Poll},
 };
@@ -20,9 +21,9 @@ pub use self::ack::{AckLayer, AckService};
 use crate::{
     Job, Jobs, JobsError, JobsSettings, Policy,
     pump::{self, Delivery, Inbox, Lanes, Msg, PumpConfig},
-    run::Registry,
+    run::{Registry, dead, panic_text},
     schedule::Planned,
-    store::row::{Claimed, Finish, NewRow, state},
+    store::row::{Claimed, NewRow},
 };
 
 /// The jobs of one type as a backend for apalis' own `WorkerBuilder`: for its layers, extractors and monitors, where
@@ -222,21 +223,19 @@ impl<A> Backend for Storage<A> {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(delivery)) => delivery,
             };
-            match (self.decode)(&delivery) {
+            // Reading is code of the application's, and a panic here would end the worker.
+            let read = catch_unwind(AssertUnwindSafe(|| (self.decode)(&delivery)));
+            let read = match read {
+                Ok(read) => read.map_err(|error| error.to_string()),
+                Err(panic) => Err(format!("panicked: {}", panic_text(&*panic))),
+            };
+            match read {
                 Ok(args) => return Poll::Ready(Some(Ok(task(args, &delivery)))),
                 // A job that cannot be read is a dead letter; the worker goes on.
                 Err(error) => {
                     let claimed = &delivery.claimed;
                     tracing::warn!(job = %claimed.id, name = %claimed.name, %error, "a job cannot be read");
-                    let finish = Finish {
-                        id: claimed.id.clone(),
-                        attempts: claimed.attempts,
-                        state: state::DEAD,
-                        run_at: None,
-                        result: None,
-                        error: Some(format!("its arguments cannot be read: {error}")),
-                        uncount: false,
-                    };
+                    let finish = dead(claimed, format!("its arguments cannot be read: {error}"));
                     let _ = self.feed.sender.send(Msg::Finished(finish));
                 }
             }

@@ -1,4 +1,9 @@
-use std::{error::Error, fmt, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 /// Why an attempt failed, and what is to happen next.
 ///
@@ -90,8 +95,13 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error and its causes in one line that every database takes.
+/// An error and its causes in one line that every database takes. An error that panics when it is shown says so.
 pub(crate) fn error_line(error: &(dyn Error + 'static)) -> String {
+    let text = catch_unwind(AssertUnwindSafe(|| with_causes(error)));
+    one_line(&text.unwrap_or_else(|_| "an error that cannot be shown: its text panicked".to_owned()))
+}
+
+fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(each) = cause {
@@ -102,6 +112,11 @@ pub(crate) fn error_line(error: &(dyn Error + 'static)) -> String {
         }
         cause = each.source();
     }
+    line
+}
+
+/// A text in one line that every database takes.
+pub(crate) fn one_line(text: &str) -> String {
     // PostgreSQL refuses NUL in text, and with it the whole transaction.
-    line.chars().map(|each| if each.is_control() { ' ' } else { each }).take(4_000).collect()
+    text.chars().map(|each| if each.is_control() { ' ' } else { each }).take(4_000).collect()
 }

@@ -262,7 +262,11 @@ impl Pump {
                 self.drain();
                 for (id, held) in self.held.drain() {
                     held.delivery.control.stop(Stopping::LeaseLost);
-                    self.ends.push(back(id, held.attempts, false));
+                    let mut end = back(id, held.attempts, false);
+                    if held.attempts >= held.delivery.claimed.max_attempts {
+                        end.state = state::DEAD;
+                    }
+                    self.ends.push(end);
                 }
                 self.stopping.get_or_insert(now);
             }
@@ -392,6 +396,11 @@ impl Pump {
 
     fn deliver(&mut self, claimed: Vec<crate::store::row::Claimed>) {
         for row in claimed {
+            if row.attempts > row.max_attempts.max(1) {
+                // Nothing of ours leaves such a row, but others may write to the table.
+                self.ends.push(crate::run::dead(&row, "it had no attempts left"));
+                continue;
+            }
             let lane = self.config.lanes.lane_of(&row.name);
             self.config.lanes.spend(lane);
             let delivery = Delivery::new(row);
@@ -439,8 +448,13 @@ impl Pump {
                 state::DEAD => "it failed, and its error could not be written down",
                 _ => "its result could not be written down",
             };
-            let substitute =
-                Finish { state: state::DEAD, result: None, run_at: None, error: Some(error.to_owned()), ..end.clone() };
+            let substitute = Finish {
+                state: state::DEAD,
+                result: None,
+                run_at: None,
+                error: Some(error.to_owned()),
+                ..end.clone()
+            };
             match self.config.jobs.store().finish_alone(&self.config.worker, &end, &substitute, clock) {
                 Ok(refused) => {
                     if let Some(error) = refused {

@@ -3,6 +3,7 @@ use std::{
     collections::HashMap,
     fmt,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, mpsc},
     time::Duration,
@@ -16,7 +17,7 @@ use crate::{
     Clock, Context, Failure, Job, Jobs, Policy, Retry, Stopping,
     clock::millis,
     context::DataMap,
-    failure::{Next, error_line},
+    failure::{Next, error_line, one_line},
     pump::{Delivery, Msg},
     store::row::{Claimed, Finish, state},
     trace,
@@ -131,8 +132,13 @@ impl Runner {
             self.pump.clone(),
         );
         let trace = ctx.trace();
-        let mut running = (registered.start)(&claimed.args, ctx)
-            .map_err(|error| Retry::never(format!("its arguments cannot be read: {error}")))?;
+        // Reading the arguments is code of the application's as well: it may panic, or take its time.
+        let (start, args) = (registered.start, Arc::clone(claimed));
+        let mut running: Running = Box::pin(async move {
+            let running = start(&args.args, ctx)
+                .map_err(|error| Retry::never(format!("its arguments cannot be read: {error}")))?;
+            running.await
+        });
         let span = tracing::Span::current();
         if let Some(trace) = trace {
             running = Box::pin(trace.scope(running));
@@ -237,7 +243,7 @@ async fn after(time: Option<Duration>) {
     }
 }
 
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> &str {
     payload
         .downcast_ref::<&str>()
         .copied()
@@ -245,8 +251,34 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("something that is not text")
 }
 
-/// What the end of an attempt means for its job.
+/// What the end of an attempt means for its job. A panic in the application's code that is asked, a policy's or an
+/// error's, makes a dead letter.
 pub(crate) fn end_of(
+    claimed: &Claimed,
+    policy: Option<&Policy>,
+    outcome: Result<String, &(dyn std::error::Error + 'static)>,
+    clock: &Clock,
+) -> Finish {
+    catch_unwind(AssertUnwindSafe(|| decide(claimed, policy, outcome, clock))).unwrap_or_else(|panic| {
+        let text = panic_text(&*panic);
+        dead(claimed, format!("it failed, and the decision what is next panicked: {text}"))
+    })
+}
+
+/// The end of a job that is not tried again.
+pub(crate) fn dead(claimed: &Claimed, error: impl Into<String>) -> Finish {
+    Finish {
+        id: claimed.id.clone(),
+        attempts: claimed.attempts,
+        state: state::DEAD,
+        run_at: None,
+        result: None,
+        error: Some(one_line(&error.into())),
+        uncount: false,
+    }
+}
+
+fn decide(
     claimed: &Claimed,
     policy: Option<&Policy>,
     outcome: Result<String, &(dyn std::error::Error + 'static)>,

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, mpsc},
     task::{Context, Poll},
@@ -14,7 +15,7 @@ use super::policy_of;
 use crate::{
     Jobs,
     pump::{Delivery, Msg},
-    run::{Registry, end_of},
+    run::{Registry, dead, end_of, panic_text},
 };
 
 /// Writes the end of each attempt down. It is outermost, so that the errors of other layers, time-outs and caught panics
@@ -94,9 +95,13 @@ impl Ends {
         let policy = policy_of(&self.registry, claimed);
         let clock = self.jobs.clock();
         let finish = match outcome {
-            Ok(response) => match serde_json::to_string(response) {
-                Ok(result) => end_of(claimed, policy, Ok(result), clock),
-                Err(error) => end_of(claimed, policy, Err(&error), clock),
+            Ok(response) => match catch_unwind(AssertUnwindSafe(|| serde_json::to_string(response))) {
+                Ok(Ok(result)) => end_of(claimed, policy, Ok(result), clock),
+                Ok(Err(error)) => end_of(claimed, policy, Err(&error), clock),
+                Err(panic) => {
+                    let text = panic_text(&*panic);
+                    dead(claimed, format!("its result cannot be written: panicked: {text}"))
+                }
             },
             Err(error) => end_of(claimed, policy, Err(&**error), clock),
         };

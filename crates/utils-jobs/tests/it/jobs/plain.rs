@@ -101,3 +101,163 @@ fn outside_a_runtime_there_is_an_error_and_no_panic() {
     let jobs = Jobs::open("memory:").unwrap();
     assert!(matches!(Worker::new(&jobs).start(), Err(JobsError::Runtime)));
 }
+
+/// Application code that panics where nobody expects code to run.
+mod panics {
+    use std::{fmt, time::Duration};
+
+    use serde::{Deserialize, Deserializer, Serialize};
+    use utils_jobs::{Backoff, Context, Failure, Job, Jobs, Policy, State, Worker};
+
+    #[derive(Serialize)]
+    struct Unreadable;
+
+    impl<'de> Deserialize<'de> for Unreadable {
+        fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("reading panics")
+        }
+    }
+
+    impl Job for Unreadable {
+        const NAME: &'static str = "unreadable";
+        type Output = ();
+
+        fn policy() -> Policy {
+            Policy::new().attempts(2).backoff(Backoff::fixed(Duration::ZERO))
+        }
+
+        async fn run(self, _: Context) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    #[derive(Debug)]
+    struct Unspeakable;
+
+    impl fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("showing panics")
+        }
+    }
+
+    impl std::error::Error for Unspeakable {}
+
+    #[derive(Serialize, Deserialize)]
+    struct Fails;
+
+    impl Job for Fails {
+        const NAME: &'static str = "fails";
+        type Output = ();
+
+        fn policy() -> Policy {
+            Policy::new().attempts(1)
+        }
+
+        async fn run(self, _: Context) -> Result<(), Failure> {
+            Err(Unspeakable.into())
+        }
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Undecided;
+
+    impl Job for Undecided {
+        const NAME: &'static str = "undecided";
+        type Output = ();
+
+        fn policy() -> Policy {
+            Policy::new().attempts(5).final_if(|_| panic!("deciding panics"))
+        }
+
+        async fn run(self, _: Context) -> Result<(), Failure> {
+            Err(Failure::new("no"))
+        }
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Fine;
+
+    impl Job for Fine {
+        const NAME: &'static str = "fine";
+        type Output = u8;
+
+        async fn run(self, _: Context) -> Result<u8, Failure> {
+            Ok(7)
+        }
+    }
+
+    #[tokio::test]
+    async fn code_of_the_application_that_panics_ends_its_job_and_not_the_worker() {
+        let soon = Duration::from_secs(5);
+        let jobs = Jobs::open("memory:").unwrap();
+        let worker = Worker::new(&jobs)
+            .handle::<Unreadable>()
+            .handle::<Fails>()
+            .handle::<Undecided>()
+            .handle::<Fine>()
+            .start()
+            .unwrap();
+        let unreadable = jobs.enqueue(Unreadable).await.unwrap().to_string();
+        let fails = jobs.enqueue(Fails).await.unwrap().to_string();
+        let undecided = jobs.enqueue(Undecided).await.unwrap().to_string();
+        for (id, attempts, error) in [
+            (&unreadable, 2, "panicked: reading panics"),
+            (&fails, 1, "an error that cannot be shown: its text panicked"),
+            (&undecided, 1, "it failed, and the decision what is next panicked: deciding panics"),
+        ] {
+            let end = jobs.wait_status(id.as_str(), soon).await.unwrap();
+            assert_eq!((end.state, end.attempts), (State::Dead, attempts), "{end:?}");
+            assert_eq!(end.error.as_deref(), Some(error));
+        }
+        let fine = jobs.enqueue(Fine).await.unwrap();
+        assert_eq!(jobs.wait(&fine, soon).await.unwrap(), 7);
+        assert!(worker.is_running());
+        worker.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_worker_of_apalis_survives_arguments_whose_reading_panics() {
+        use apalis::prelude::*;
+
+        let jobs = Jobs::open("memory:").unwrap();
+        let id = jobs.enqueue(Unreadable).await.unwrap();
+        let worker = WorkerBuilder::new("reader")
+            .backend(jobs.storage::<Unreadable>())
+            .build(|_: Unreadable| async {});
+        let running = tokio::spawn(worker.run());
+        let end = jobs.wait_status(&id, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(end.state, State::Dead, "{end:?}");
+        assert!(!running.is_finished());
+        running.abort();
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Once;
+
+    impl Job for Once {
+        const NAME: &'static str = "once";
+        type Output = ();
+
+        fn policy() -> Policy {
+            Policy::new().attempts(1)
+        }
+
+        async fn run(self, _: Context) -> Result<(), Failure> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_on_its_last_attempt_is_not_run_again_when_its_worker_is_dropped() {
+        let jobs = Jobs::open("memory:").unwrap();
+        let worker = Worker::new(&jobs).handle::<Once>().start().unwrap();
+        let id = jobs.enqueue(Once).await.unwrap();
+        while jobs.status(&id).await.unwrap().unwrap().state != State::Running {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        drop(worker);
+        let end = jobs.wait_status(&id, Duration::from_secs(5)).await.unwrap();
+        assert_eq!((end.state, end.attempts), (State::Dead, 1), "{end:?}");
+        assert_eq!(end.error.as_deref(), Some("the worker was stopped while the job ran"));
+    }
+}
