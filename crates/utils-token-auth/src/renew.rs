@@ -17,7 +17,7 @@ use crate::{
     policy::Policy,
     refresh::RefreshToken,
     scope_bound::bound,
-    session::{Client, LiveAt, Session, Why},
+    session::{Client, Session, Why},
     store::{Rotate, Store, Which},
 };
 
@@ -25,8 +25,7 @@ use crate::{
 struct Request {
     presented: RefreshToken,
     client: Client,
-    now: i64,
-    live: LiveAt,
+    arrived: i64,
 }
 
 enum Decision<C> {
@@ -99,9 +98,8 @@ where
     pub async fn renew(&self, refresh_token: &str, client: Client) -> Result<Pair, Error> {
         let store = &self.inner.store;
         let presented = self.inner.refresh.open(refresh_token).ok_or(Error::Grant)?;
-        let now = self.now();
         let id = presented.session;
-        let request = Request { presented, client: client.tidy(), now, live: self.live_at(now) };
+        let request = Request { presented, client: client.tidy(), arrived: self.now() };
         let engine = self.clone();
         let decide = move |session| engine.decide(request, session);
         let (decision, moved) = store.get_then_rotate(id, decide).await.map_err(Error::store)?;
@@ -109,10 +107,10 @@ where
         let (prepared, moved) = match decision {
             Decision::Unknown => return Err(Error::Grant),
             Decision::Over(session) => {
-                self.inner.events.send(EventKind::UsedAfterEnd, &session.user, Some(id), now);
+                self.inner.events.send(EventKind::UsedAfterEnd, &session.user, Some(id), self.now());
                 return Err(Error::Grant);
             }
-            Decision::Copied(session) => return self.end_copied(&session, now).await,
+            Decision::Copied(session) => return self.end_copied(&session).await,
             Decision::Ready(prepared) => (*prepared, moved),
             Decision::Waiting(waiting) => {
                 let Waiting { request, session, standing, claims } = *waiting;
@@ -125,12 +123,12 @@ where
                 (prepared, moved)
             }
         };
-        self.answer(prepared, moved, now).await
+        self.answer(prepared, moved).await
     }
 
-    async fn answer(&self, prepared: Prepared, moved: bool, now: i64) -> Result<Pair, Error> {
-        let Prepared { session, standing, next, token, .. } = prepared;
-        let id = session.id;
+    async fn answer(&self, prepared: Prepared, moved: bool) -> Result<Pair, Error> {
+        let Prepared { session, standing, next, token, step } = prepared;
+        let (id, now) = (session.id, step.live.now);
         let token = match token {
             Ok(token) => token,
             Err(NoToken::Denied) => {
@@ -149,7 +147,7 @@ where
             Standing::Due => {
                 // somebody else moved it, or it ended: a fresh statement sees which
                 let session = self.inner.store.get(id).await.map_err(Error::store)?.ok_or(Error::Grant)?;
-                if !self.live_at(now).holds(&session) {
+                if !self.live_at(self.now()).holds(&session) {
                     return Err(Error::Grant);
                 }
                 // further on than that, this request was slow: its token was the latest when it came in, so it is
@@ -165,11 +163,12 @@ where
     fn decide(&self, request: Request, session: Option<Session>) -> (Decision<C>, Option<Rotate>) {
         let known = session.filter(|session| request.presented.secret.has_hash(&session.secret_hash));
         let Some(session) = known else { return (Decision::Unknown, None) };
-        if !request.live.holds(&session) {
+        let now = self.now();
+        if !self.live_at(now).holds(&session) {
             return (Decision::Over(session), None);
         }
-        let Some(standing) = Standing::of(&request.presented, &session, &self.inner.policy, request.now)
-        else {
+        let policy = &self.inner.policy;
+        let Some(standing) = Standing::of(&request.presented, &session, policy, request.arrived, now) else {
             return (Decision::Copied(session), None);
         };
         let mut claims = (self.inner.claims)(session.clone());
@@ -191,13 +190,15 @@ where
         standing: Standing,
         claims: Result<C, Refusal>,
     ) -> Prepared {
-        let Request { presented, client, now, live } = request;
+        let Request { presented, client, .. } = request;
+        // the application may have taken its time, and the grace of the others begins with the rotation
+        let live = self.live_at(self.now());
         let policy = &self.inner.policy;
         let token = match claims {
             Ok(claims) => serde_json::to_value(claims)
                 .map_err(Error::internal)
                 .map(|claims| bound(claims, policy.scope_claims, &session.scopes))
-                .and_then(|claims| self.sign(&session, &claims, now))
+                .and_then(|claims| self.sign(&session, &claims, live.now))
                 .map_err(NoToken::Failed),
             Err(Refusal::Denied) => Err(NoToken::Denied),
             Err(Refusal::Unavailable(cause)) => Err(NoToken::Failed(Error::Claims(cause))),
@@ -222,8 +223,8 @@ where
         Ok(pair)
     }
 
-    async fn end_copied(&self, session: &Session, now: i64) -> Result<Pair, Error> {
-        self.inner.events.send(EventKind::Reused, &session.user, Some(session.id), now);
+    async fn end_copied(&self, session: &Session) -> Result<Pair, Error> {
+        self.inner.events.send(EventKind::Reused, &session.user, Some(session.id), self.now());
         self.revoke(Which::One { user: &session.user, id: session.id }, Why::Reuse).await?;
         Err(Error::Grant)
     }
@@ -231,16 +232,23 @@ where
 
 impl Standing {
     /// `None` for a token that is older, or from a future that a restored backup forgot: somebody kept a copy.
-    fn of(presented: &RefreshToken, session: &Session, policy: &Policy, now: i64) -> Option<Self> {
+    ///
+    /// A request counts from its arrival: what it waited for a connection makes its token no older.
+    fn of(
+        presented: &RefreshToken,
+        session: &Session,
+        policy: &Policy,
+        arrived: i64,
+        now: i64,
+    ) -> Option<Self> {
         let grace = whole_ms(policy.grace);
-        let age = now - session.renewed_at;
+        // a clock that was set back must not keep a token young, or replaced just now, for an hour
+        let recent = arrived - session.renewed_at <= grace && session.renewed_at - now <= grace;
         if presented.generation == session.generation {
-            // a clock that was set back must not keep a token young for an hour
-            let recent = (-grace..=grace).contains(&age);
             let young = recent && (session.generation > 0 || !policy.rotate);
             return Some(if young { Self::Young } else { Self::Due });
         }
-        let just_replaced = session.generation.checked_sub(1) == Some(presented.generation) && age <= grace;
-        just_replaced.then_some(Self::JustReplaced)
+        let before = session.generation.checked_sub(1) == Some(presented.generation);
+        (before && recent).then_some(Self::JustReplaced)
     }
 }
