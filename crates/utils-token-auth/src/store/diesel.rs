@@ -4,12 +4,13 @@ mod migrations;
 mod notify;
 mod row;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use diesel::{
     connection::{TransactionManager, TransactionManagerStatus},
     prelude::*,
     r2d2::{ConnectionManager, Pool, R2D2Connection},
+    result::{DatabaseErrorKind, Error as DieselError},
 };
 
 pub use self::error::DieselStoreError;
@@ -87,6 +88,7 @@ impl<Conn: Migrate> DieselStore<Conn> {
         let pool = Pool::builder()
             .max_size(POOL_SIZE)
             .min_idle(Some(1))
+            .connection_timeout(CONNECTION_TIMEOUT)
             .test_on_check_out(Conn::IS_REMOTE)
             .connection_customizer(Box::new(migrations::Prepare))
             .build(manager)
@@ -107,6 +109,10 @@ impl<Conn: Migrate> DieselStore<Conn> {
 }
 
 const POOL_SIZE: u32 = 10;
+/// A request that waits longer is better answered with 503.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a revocation is tried that others got in the way of.
+const TRIES: u32 = 10;
 
 impl<Conn: R2D2Connection + 'static> DieselStore<Conn> {
     async fn run<T, F>(&self, work: F) -> Result<T, DieselStoreError>
@@ -160,6 +166,22 @@ macro_rules! end_sessions {
     };
 }
 
+/// Whether another statement on the same row won, where a database's default isolation says so by an error instead of
+/// by looking at the row again: PostgreSQL from `REPEATABLE READ` on.
+fn is_conflict(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _))
+}
+
+fn retry<T>(mut work: impl FnMut() -> Result<T, DieselStoreError>) -> Result<T, DieselStoreError> {
+    for _ in 1..TRIES {
+        match work() {
+            Err(DieselStoreError::Statement(error)) if is_conflict(&error) => {}
+            done => return done,
+        }
+    }
+    work()
+}
+
 /// The same statements for each connection type: Diesel's bounds for "any of the three" would be longer than they.
 macro_rules! store_on {
     ($connection:ty, $revoke:path) => {
@@ -184,8 +206,12 @@ macro_rules! store_on {
                         auth_sessions::ip.eq(rotate.client.ip.map(|ip| ip.to_string())),
                         auth_sessions::user_agent.eq(rotate.client.user_agent),
                     ))
-                    .execute(connection)?;
-                Ok(moved > 0)
+                    .execute(connection);
+                match moved {
+                    Ok(moved) => Ok(moved > 0),
+                    Err(error) if is_conflict(&error) => Ok(false),
+                    Err(error) => Err(error.into()),
+                }
             }
         }
 
@@ -232,7 +258,8 @@ macro_rules! store_on {
             async fn revoke(&self, which: Which<'_>, why: Why, at: i64) -> Result<usize, DieselStoreError> {
                 let (user, which) = (which.user().to_owned(), Owned::from(which));
                 let announces = self.announces;
-                self.run(move |connection| $revoke(connection, &user, which, why, at, announces)).await
+                self.run(move |connection| retry(|| $revoke(connection, &user, which, why, at, announces)))
+                    .await
             }
 
             async fn list(&self, user: &str, live: LiveAt) -> Result<Vec<Session>, DieselStoreError> {

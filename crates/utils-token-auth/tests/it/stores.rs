@@ -153,6 +153,20 @@ pub(crate) mod postgres {
         super::check(|| async { DieselStore::<PgConnection>::open(&schema.url()).unwrap() }).await;
     }
 
+    /// A server's default isolation need not be `READ COMMITTED`; then the losers of a race get errors.
+    #[actix_web::test]
+    async fn postgres_keeps_the_contract_with_stricter_isolation() {
+        let schema = Schema::new();
+        DieselStore::<PgConnection>::open(&schema.url()).unwrap().migrate().await.unwrap();
+        for level in ["repeatable%5C%20read", "serializable"] {
+            let url = format!("{}%20-cdefault_transaction_isolation%3D{level}", schema.url());
+            utils_testing::token_auth::check_session_store(|| async {
+                DieselStore::<PgConnection>::open(&url).unwrap()
+            })
+            .await;
+        }
+    }
+
     #[actix_web::test]
     async fn postgres_keeps_the_contract_while_it_announces_revocations() {
         let schema = Schema::new();

@@ -1,5 +1,6 @@
 //! Revocations pushed from process to process by PostgreSQL, for those to whom a second is too long.
 use std::{
+    error::Error as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,14 +10,18 @@ use std::{
 };
 
 use diesel::{
-    Connection, PgConnection, RunQueryDsl,
-    pg::PgNotification,
-    sql_query,
+    Connection, PgConnection, RunQueryDsl, sql_query,
     sql_types::{BigInt, Binary, SmallInt, Text},
 };
 
 use super::{DieselStore, DieselStoreError, Owned, revoke_on_postgres};
-use crate::{Sid, revocations::Revocations, session::Why};
+use crate::{
+    Sid,
+    clock::{Clock, SystemClock, whole_ms},
+    policy::CLOCK_SKEW,
+    revocations::Revocations,
+    session::Why,
+};
 
 const CHANNEL: &str = "auth_sessions_revoked";
 /// How often the connection is asked for notifications.
@@ -25,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(25);
 const PROBE: u32 = 400;
 /// How long to wait before connecting anew.
 const RECONNECT: Duration = Duration::from_secs(1);
+/// After how many vain attempts the log says so again: each minute.
+const COMPLAIN: u32 = 60;
 
 impl DieselStore<PgConnection> {
     /// Announces each revocation by `NOTIFY`, for the [`RevocationListener`]s of other processes.
@@ -88,6 +95,7 @@ impl RevocationListener {
         let (url, revocations, stop) = (url.to_owned(), revocations.clone(), Arc::clone(&stopped));
         let thread = thread::Builder::new().name("auth-revocations".to_owned()).spawn(move || {
             let mut looks = 0_u32;
+            let mut failures = 0_u32;
             while !stop.load(Ordering::Acquire) {
                 looks = (looks + 1) % PROBE;
                 match connection.as_mut().map(|connection| hear(connection, &revocations, looks == 0)) {
@@ -95,10 +103,24 @@ impl RevocationListener {
                     Some(Err(error)) => {
                         tracing::warn!(%error, "the connection that hears of revocations was lost");
                         connection = None;
+                        failures = 0;
                     }
                     None => {
                         thread::sleep(RECONNECT);
-                        connection = listen(&url).ok();
+                        match listen(&url) {
+                            Ok(made) => {
+                                tracing::info!("revocations are heard again");
+                                connection = Some(made);
+                            }
+                            Err(error) => {
+                                if failures.is_multiple_of(COMPLAIN) {
+                                    // the cause may name the server, which belongs in the log and nowhere else
+                                    let cause = error.source().map(ToString::to_string);
+                                    tracing::warn!(cause, "revocations are not heard: no connection");
+                                }
+                                failures += 1;
+                            }
+                        }
                     }
                 }
             }
@@ -126,14 +148,32 @@ fn hear(connection: &mut PgConnection, revocations: &Revocations, probe: bool) -
     }
     let mut heard = Vec::new();
     for notification in connection.notifications_iter() {
-        heard.extend(read(&notification?));
+        heard.extend(read(&notification?.payload, SystemClock.now_ms()));
     }
     revocations.apply(&heard);
     Ok(())
 }
 
-/// The session and the time in `<32 hexadecimal digits> <milliseconds>`; anybody may write to a channel.
-fn read(notification: &PgNotification) -> Option<(Sid, i64)> {
-    let (id, at) = notification.payload.split_once(' ')?;
-    Some((id.parse().ok()?, at.parse().ok()?))
+/// The session and the time in `<32 hexadecimal digits> <milliseconds>`. Anybody may write to a channel, so a time in the
+/// future, which would never be forgotten, is none.
+fn read(payload: &str, now: i64) -> Option<(Sid, i64)> {
+    let (id, at) = payload.split_once(' ')?;
+    let at: i64 = at.parse().ok()?;
+    Some((id.parse().ok()?, at.min(now + whole_ms(CLOCK_SKEW))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_in_the_future_is_not_believed() {
+        let id = "00112233445566778899aabbccddeeff";
+        for (at, believed) in [("5000", 5_000), ("17000", 17_000), ("9223372036854775807", 17_000)] {
+            assert_eq!(read(&format!("{id} {at}"), 7_000), Some((id.parse().unwrap(), believed)));
+        }
+        for text in ["", "a b", id, &format!("{id} x"), &format!("{id} 99999999999999999999")] {
+            assert_eq!(read(text, 7_000), None, "{text}");
+        }
+    }
 }
