@@ -90,9 +90,10 @@ where
     /// Checks the parts and makes the engine.
     ///
     /// # Errors
-    /// [`BuildError`] when the policy makes no sense, or when no key can sign.
+    /// [`BuildError`] when the policy makes no sense, or when the first key cannot sign.
     pub fn build(self) -> Result<TokenAuth<C, S>, BuildError> {
         self.policy.check()?;
+        self.keys.signing().ok_or(BuildError::NoSigningKey)?;
         let refresh = RefreshKeys::of(&self.keys).ok_or(BuildError::NoSigningKey)?;
         let salts = self.keys.derive(b"utils-token-auth event ids v1");
         let salt = salts.first().and_then(|salt| Hmac::new_from_slice(salt.as_ref()).ok());

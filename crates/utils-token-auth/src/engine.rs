@@ -113,8 +113,14 @@ where
             }
             Which::Others { .. } | Which::All { .. } => {
                 // a database only says how many; which ones, it says like to every other process
-                let revoked = store.revoked_since(now).await.map_err(Error::store)?;
-                revocations.apply(&revoked);
+                match store.revoked_since(now).await {
+                    Ok(revoked) => revocations.apply(&revoked),
+                    // they are ended, and the next `sync` hears of them
+                    Err(error) => tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "sessions were ended, but which ones is not known yet"
+                    ),
+                }
                 None
             }
         };
@@ -245,16 +251,21 @@ where
             None => return Err(Error::Grant),
         };
         session.scopes = scopes_of(&claims, policy.scope_claims);
+        // the application may have taken its time, and the session begins now
+        let now = self.now();
+        (session.created_at, session.renewed_at) = (now, now);
+        session.expires_at = now + whole_ms(policy.absolute);
 
         // everything that can fail comes before the session exists
         let token = self.sign(&session, &claims, now)?;
         let refresh = RefreshToken { session: session.id, generation: 0, secret };
         let pair = self.pair(&session, token, Some(&refresh), now)?;
         let id = session.id;
+        let newest = (session.created_at, id);
         store.insert(session).await.map_err(Error::store)?;
         events.send(EventKind::Created, user, Some(id), now);
         self.warn_if_not_started();
-        if let Err(error) = self.evict(user, id, now).await {
+        if let Err(error) = self.evict(user, newest, now).await {
             // the session exists; the next login tries again
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -264,12 +275,16 @@ where
         Ok(pair)
     }
 
-    /// Ends the sessions above the policy's limit, those renewed longest ago first, but never `newest`.
-    async fn evict(&self, user: &str, newest: Sid, now: i64) -> Result<(), Error> {
+    /// Ends the sessions above the policy's limit, those renewed longest ago first.
+    ///
+    /// `login` is the session that was opened just now, by its time and id. It comes after those of logins that were
+    /// later still, so that of two logins at once one stays, and before all others.
+    async fn evict(&self, user: &str, login: (i64, Sid), now: i64) -> Result<(), Error> {
         let Some(max) = self.inner.policy.max_sessions else { return Ok(()) };
-        let others = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(1);
-        let sessions = self.inner.store.list(user, self.live_at(now)).await.map_err(Error::store)?;
-        for session in sessions.into_iter().filter(|session| session.id != newest).skip(others) {
+        let mut sessions = self.inner.store.list(user, self.live_at(now)).await.map_err(Error::store)?;
+        // a stable sort: within each of the three the one renewed last stays first
+        sessions.sort_by_key(|session| login.cmp(&(session.created_at, session.id)));
+        for session in sessions.into_iter().skip(usize::try_from(max).unwrap_or(usize::MAX)) {
             self.revoke(Which::One { user, id: session.id }, Why::Evicted).await?;
         }
         Ok(())

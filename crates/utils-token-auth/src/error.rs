@@ -80,8 +80,8 @@ pub enum BuildError {
     /// The keys and the policy do not fit together.
     #[error(transparent)]
     Verifier(#[from] VerifierError),
-    /// None of the keys can sign, so no token could be made.
-    #[error("one of the keys must be able to sign")]
+    /// The first of the keys is the one that signs, and it is a public key.
+    #[error("the first key must be able to sign")]
     NoSigningKey,
 }
 

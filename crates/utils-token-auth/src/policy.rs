@@ -26,9 +26,9 @@ pub struct Policy {
     ///
     /// Without it a copied refresh token is never noticed. It is for clients that cannot store a new one.
     pub rotate: bool,
-    /// How far the clocks of two servers may differ when a token is verified. Default: 5 s.
+    /// How far the clocks of two servers may differ when a token is verified. Default: 5 s, at most 10 minutes.
     pub leeway: Duration,
-    /// Bytes of an access token that are looked at; a longer one is refused unread. Default: 4096.
+    /// Bytes of an access token that are looked at; a longer one is refused unread. Default: 4096, at least 256.
     pub max_token: usize,
     /// `iss` of every access token; checked on verification when set. Default: none.
     pub issuer: Option<String>,
@@ -64,7 +64,7 @@ pub enum Stale {
     Allow,
     /// Refuse every access token (503) once the list is older than this, or was never loaded.
     Deny {
-        /// The age that is still good enough.
+        /// The age that is still good enough; not shorter than [`Policy::sync`].
         after: Duration,
     },
 }
@@ -72,7 +72,13 @@ pub enum Stale {
 /// Two servers whose clocks are further apart than this may miss each other's revocations.
 pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(10);
 
+/// A revocation has the time it was asked for; it is committed when the locks before it are gone, which is within 50 s
+/// by MySQL's default.
+const SLOW_COMMIT: Duration = Duration::from_secs(60);
+
 const MAX_GRACE: Duration = Duration::from_secs(60);
+const MAX_LEEWAY: Duration = Duration::from_secs(10 * MINUTE);
+const MIN_TOKEN: usize = 256;
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 
@@ -103,15 +109,27 @@ impl Default for Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A life or an interval of no time at all.
+    /// A life of less than a second: tokens count in seconds.
     #[error("the policy's `{0}` must be at least a second")]
     TooShort(&'static str),
-    /// A life that does not fit a date.
+    /// An interval of no time at all.
+    #[error("the policy's `{0}` must be at least a millisecond")]
+    NoInterval(&'static str),
+    /// A life or an interval that does not fit a date.
     #[error("the policy's `{0}` must be at most 100 years")]
     TooLong(&'static str),
     /// The longer the grace, the longer a thief's copy is good.
     #[error("the policy's `grace` must be at most 60 seconds")]
     Grace,
+    /// Whoever has an expired token could use it for as long.
+    #[error("the policy's `leeway` must be at most 10 minutes")]
+    Leeway,
+    /// No token of ours would be short enough.
+    #[error("the policy's `max_token` must be at least 256 bytes")]
+    MaxToken,
+    /// Between two questions to the store every token would be refused.
+    #[error("the policy's `stale` must not deny sooner than after `sync`")]
+    Stale,
     /// A client that renews when its access token ends would always come too late.
     #[error("the policy's `idle` must not be shorter than its `access`")]
     Idle,
@@ -243,16 +261,17 @@ impl Policy {
             }
         }
         for (name, interval) in [("sync", self.sync), ("purge", self.purge)] {
-            if interval.is_zero() {
-                return Err(PolicyError::TooShort(name));
+            if interval < Duration::from_millis(1) {
+                return Err(PolicyError::NoInterval(name));
             }
         }
         for (name, life) in [
             ("access", self.access),
             ("idle", self.idle),
             ("absolute", self.absolute),
-            ("leeway", self.leeway),
             ("keep", self.keep),
+            ("sync", self.sync),
+            ("purge", self.purge),
         ] {
             if life > CENTURY {
                 return Err(PolicyError::TooLong(name));
@@ -260,6 +279,15 @@ impl Policy {
         }
         if self.grace > MAX_GRACE {
             return Err(PolicyError::Grace);
+        }
+        if self.leeway > MAX_LEEWAY {
+            return Err(PolicyError::Leeway);
+        }
+        if self.max_token < MIN_TOKEN {
+            return Err(PolicyError::MaxToken);
+        }
+        if matches!(self.stale, Stale::Deny { after } if after < self.sync) {
+            return Err(PolicyError::Stale);
         }
         if self.idle < self.access {
             return Err(PolicyError::Idle);
@@ -272,7 +300,7 @@ impl Policy {
 
     /// How long after a revocation an access token of that session could still be accepted somewhere.
     pub(crate) fn revocation_window(&self) -> Duration {
-        self.access + self.leeway + CLOCK_SKEW
+        self.access + self.leeway + CLOCK_SKEW + SLOW_COMMIT
     }
 
     pub(crate) fn verify_policy(&self) -> VerifyPolicy {

@@ -31,6 +31,8 @@ struct Shared {
     writing: Mutex<()>,
     /// When the store was last asked, `NEVER` before the first time.
     synced_at: AtomicI64,
+    /// When it was last asked for all that can still matter.
+    complete_at: AtomicI64,
 }
 
 /// When each session was revoked. Recent revocations are in a small map of their own, so that adding one among
@@ -54,6 +56,7 @@ impl Revocations {
                 set: ArcSwap::default(),
                 writing: Mutex::new(()),
                 synced_at: AtomicI64::new(NEVER),
+                complete_at: AtomicI64::new(NEVER),
             }),
         }
     }
@@ -65,18 +68,21 @@ impl Revocations {
         self.shared.any.load(Ordering::Acquire) && self.shared.set.load().contains(session)
     }
 
-    /// Adds sessions, each with the time of its revocation in milliseconds since 1970. Adding one twice is harmless.
+    /// Adds sessions, each with the time of its revocation in milliseconds since 1970. Adding one twice is harmless:
+    /// the later time counts.
     pub fn apply(&self, revoked: &[(Sid, i64)]) {
         if revoked.is_empty() {
             return;
         }
         self.change(|set| {
-            if revoked.len() > RECENT {
+            let later =
+                |&(session, at): &(Sid, i64)| set.settled.get(&session).is_some_and(|&known| known < at);
+            if revoked.len() > RECENT || revoked.iter().any(later) {
                 set.settle(revoked.iter().copied());
                 return;
             }
             let unknown = revoked.iter().filter(|(session, _)| !set.settled.contains_key(session));
-            set.recent.extend(unknown.copied());
+            keep_latest(&mut set.recent, unknown.copied());
             if set.recent.len() > RECENT {
                 set.settle([]);
             }
@@ -105,7 +111,15 @@ impl Revocations {
         }
     }
 
-    pub(crate) fn synced(&self, at: i64) {
+    /// When the store was last asked for all that can still matter; `None` before the first time.
+    pub(crate) fn complete_at(&self) -> Option<i64> {
+        Some(self.shared.complete_at.load(Ordering::Acquire)).filter(|&at| at != NEVER)
+    }
+
+    pub(crate) fn synced(&self, at: i64, complete: bool) {
+        if complete {
+            self.shared.complete_at.store(at, Ordering::Release);
+        }
         self.shared.synced_at.store(at, Ordering::Release);
     }
 
@@ -138,13 +152,20 @@ impl Set {
     /// Moves the recent revocations, and these, to the others.
     fn settle(&mut self, more: impl IntoIterator<Item = (Sid, i64)>) {
         let mut settled = HashMap::clone(&self.settled);
-        settled.extend(self.recent.drain());
-        settled.extend(more);
+        keep_latest(&mut settled, self.recent.drain());
+        keep_latest(&mut settled, more);
         self.settled = Arc::new(settled);
     }
 
     fn contains(&self, session: Sid) -> bool {
         self.recent.contains_key(&session) || self.settled.contains_key(&session)
+    }
+}
+
+/// A time that is too early would be forgotten too early.
+fn keep_latest(set: &mut HashMap<Sid, i64>, more: impl IntoIterator<Item = (Sid, i64)>) {
+    for (session, at) in more {
+        set.entry(session).and_modify(|known| *known = at.max(*known)).or_insert(at);
     }
 }
 
@@ -191,6 +212,22 @@ mod tests {
 
         revocations.forget(i64::MAX);
         assert!(revocations.is_empty());
+    }
+
+    #[test]
+    fn an_earlier_time_takes_nothing_back() {
+        for many in [1, 5_000] {
+            let revocations = Revocations::new();
+            let at = |time| (0..many).map(|number| (session(number), time)).collect::<Vec<_>>();
+            for time in [1_000, i64::MIN, 2_000, 0] {
+                revocations.apply(&at(time));
+            }
+            revocations.forget(2_000);
+            assert!((0..many).all(|number| revocations.contains(session(number))));
+            assert_eq!(revocations.len(), many as usize);
+            revocations.forget(2_001);
+            assert!(revocations.is_empty());
+        }
     }
 
     #[test]

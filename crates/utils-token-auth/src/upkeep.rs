@@ -1,7 +1,10 @@
 //! What goes on in the background: hearing of revocations in other processes, and deleting what is over.
 
-use std::{error::Error as _, sync::atomic::Ordering, time::Duration};
+use std::{
+    error::Error as _, future::Future, panic::AssertUnwindSafe, sync::atomic::Ordering, time::Duration,
+};
 
+use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     runtime::Handle,
@@ -20,6 +23,9 @@ use crate::{
 
 /// Sessions that one statement of a purge deletes at most.
 const BATCH: u32 = 1_000;
+
+/// How often the store is asked for every revocation that can still matter, in milliseconds.
+const COMPLETE_EVERY: i64 = 60_000;
 
 /// The engine's work in the background. It stops when this is dropped, so keep it as long as the server runs.
 #[derive(Debug)]
@@ -64,16 +70,21 @@ where
         let Inner { store, policy, revocations, .. } = &*self.inner;
         let now = self.now();
         let window = whole_ms(policy.revocation_window());
+        let complete = match revocations.complete_at() {
+            // a revocation has the time it was asked for, and may have waited for a lock since
+            Some(last) => !(last..last + COMPLETE_EVERY).contains(&now),
+            None => true,
+        };
         let from = match revocations.synced_at() {
-            // the overlap covers clocks that differ and transactions that commit late
-            Some(last) if last <= now => last - whole_ms(CLOCK_SKEW),
-            // never asked, or the clock was set back and we may have forgotten too much
+            // the overlap covers clocks that differ
+            Some(last) if last <= now && !complete => last - whole_ms(CLOCK_SKEW),
+            // as well when the clock was set back: we may have forgotten too much
             _ => now - window,
         };
         let revoked = store.revoked_since(from).await.map_err(Error::store)?;
         revocations.apply(&revoked);
         revocations.forget(now - window);
-        revocations.synced(now);
+        revocations.synced(now, complete);
         Ok(())
     }
 
@@ -107,20 +118,11 @@ where
 
     async fn keep_up(self) {
         let policy = self.policy();
-        let mut sync = every(policy.sync);
-        let mut purge = every(policy.purge);
-        let mut failing = false;
-        loop {
-            tokio::select! {
-                _ = sync.tick() => {
-                    let failed = report(self.sync().await, failing, "revocations of other processes are not heard");
-                    failing = failed;
-                }
-                _ = purge.tick() => {
-                    report(self.purge().await, false, "ended sessions were not deleted");
-                }
-            }
-        }
+        // side by side: a purge of many sessions must not keep revocations waiting
+        tokio::join!(
+            repeat(policy.sync, "revocations of other processes are not heard", || self.sync()),
+            repeat(policy.purge, "ended sessions were not deleted", || self.purge()),
+        );
     }
 
     /// Says once in the log what is missing when sessions are shared and nobody listens to the other processes.
@@ -134,18 +136,25 @@ where
     }
 }
 
-fn every(period: Duration) -> tokio::time::Interval {
+/// Does the work in each period, for ever: neither an error nor a panic of the store ends it.
+async fn repeat<T, Fut>(period: Duration, what: &str, work: impl Fn() -> Fut)
+where
+    Fut: Future<Output = Result<T, Error>>,
+{
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
-}
-
-/// Logs the first of several failures; whether it is one.
-fn report<T>(result: Result<T, Error>, failing: bool, what: &str) -> bool {
-    let Err(error) = result else { return false };
-    if !failing {
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(cause, "{what}");
+    let mut failing = false;
+    loop {
+        interval.tick().await;
+        let failure = match AssertUnwindSafe(work()).catch_unwind().await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.source().map(ToString::to_string).unwrap_or_default()),
+            Err(_) => Some("panicked".to_owned()),
+        };
+        // the first of several
+        if let Some(cause) = failure.as_deref().filter(|_| !failing) {
+            tracing::warn!(cause, "{what}");
+        }
+        failing = failure.is_some();
     }
-    true
 }

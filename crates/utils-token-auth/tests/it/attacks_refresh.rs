@@ -148,11 +148,7 @@ async fn a_session_that_ends_while_it_is_renewed_is_refused() {
         let auth = auth.clock(clock.clone()).events(|_| {}).build().unwrap();
         let pair = auth.login("ana", (), Client::unknown()).await.unwrap();
         let renewed = auth.renew(&pair.refresh_token.unwrap(), Client::unknown()).await;
-        match ending {
-            // the request came in time; the token it gets is over already
-            "expired" => assert!(auth.verify(&renewed.unwrap().token).is_err()),
-            _ => assert!(matches!(renewed, Err(Error::Grant)), "{ending}: {renewed:?}"),
-        }
+        assert!(matches!(renewed, Err(Error::Grant)), "{ending}: {renewed:?}");
     }
 }
 

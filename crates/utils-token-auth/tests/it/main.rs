@@ -4,11 +4,13 @@ mod attacks_http;
 mod attacks_refresh;
 mod claims;
 mod cookies;
+mod delays;
 #[cfg(feature = "sqlite")]
 mod dump;
 mod faulty_stores;
 mod flask_utils;
 mod forge;
+mod hooked;
 mod http_app;
 mod http_extract;
 mod http_requirements;

@@ -320,7 +320,7 @@ async fn the_purge_keeps_what_other_processes_must_still_hear_of() {
     let other_process = World { auth: rebuilt(&world, Policy::default().access(HOUR)), ..world.clone() };
 
     // as long as an access token of the session could still be accepted, the row is there
-    world.later(HOUR + 4 * SECOND);
+    world.later(HOUR + 64 * SECOND);
     assert_eq!(world.auth.purge().await.unwrap(), 0);
     other_process.auth.sync().await.unwrap();
     assert!(other_process.auth.revocations().contains(revoked.session));
@@ -416,7 +416,14 @@ fn a_policy_that_makes_no_sense_is_refused_when_the_engine_is_built() {
     assert_eq!(refused(policy().grace(MINUTE)), None);
     assert_eq!(refused(policy().grace(MINUTE + SECOND)), Some(PolicyError::Grace));
     assert_eq!(refused(policy().access(Duration::ZERO)), Some(PolicyError::TooShort("access")));
-    assert_eq!(refused(policy().sync(Duration::ZERO)), Some(PolicyError::TooShort("sync")));
+    assert_eq!(refused(policy().sync(Duration::ZERO)), Some(PolicyError::NoInterval("sync")));
+    assert_eq!(refused(policy().purge(Duration::ZERO)), Some(PolicyError::NoInterval("purge")));
+    assert_eq!(refused(policy().purge(Duration::MAX)), Some(PolicyError::TooLong("purge")));
+    assert_eq!(refused(policy().sync(Duration::MAX)), Some(PolicyError::TooLong("sync")));
+    assert_eq!(refused(policy().leeway(HOUR)), Some(PolicyError::Leeway));
+    assert_eq!(refused(policy().max_token(255)), Some(PolicyError::MaxToken));
+    let denies = Stale::Deny { after: Duration::from_millis(999) };
+    assert_eq!(refused(policy().stale(denies)), Some(PolicyError::Stale));
     assert_eq!(refused(policy().idle(MINUTE)), Some(PolicyError::Idle));
     assert_eq!(refused(policy().absolute(Duration::MAX)), Some(PolicyError::TooLong("absolute")));
     assert_eq!(refused(policy().max_sessions(0)), Some(PolicyError::MaxSessions));
