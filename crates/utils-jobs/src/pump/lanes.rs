@@ -11,7 +11,7 @@ pub(crate) struct Lanes {
     queues: Vec<String>,
     lanes: Vec<Lane>,
     capacity: usize,
-    /// Which queue is asked first; moves on, so that none starves.
+    /// Which lane and which queue are asked first; moves on, so that none starves.
     turn: usize,
 }
 
@@ -72,15 +72,20 @@ impl Lanes {
         }
         self.turn = self.turn.wrapping_add(1);
         let mut wants = Vec::new();
-        for (lane, each) in self.lanes.iter_mut().enumerate() {
+        // The queues' turn moves on within that of a lane: moving together, some pairs would never come first.
+        let queues = self.queues.len();
+        let first = self.turn / queues.max(1);
+        let lanes = self.lanes.len();
+        for lane in (0..lanes).map(|offset| (first + offset) % lanes) {
+            let Some(each) = self.lanes.get_mut(lane) else { continue };
             let room = each.concurrency.map_or(free, |most| most.saturating_sub(in_use[lane]));
             let tokens = each.bucket.as_mut().map_or(free, |bucket| bucket.available(Instant::now()));
             let limit = room.min(tokens).min(free);
             if limit == 0 {
                 continue;
             }
-            for offset in 0..self.queues.len() {
-                let queue = self.queues[(self.turn + offset) % self.queues.len()].clone();
+            for offset in 0..queues {
+                let queue = self.queues[(self.turn + offset) % queues].clone();
                 wants.push(Want { queue, names: each.names.clone(), limit, lane });
             }
         }
@@ -129,5 +134,38 @@ impl Bucket {
     fn next_token(&mut self, now: Instant) -> Option<Instant> {
         self.fill(now);
         (self.tokens < 1.0).then(|| now + Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lane, Lanes};
+    use crate::{Policy, store::row::Names};
+
+    #[test]
+    fn every_lane_comes_first_in_turn_and_with_every_queue() {
+        let (free, limited) = (Policy::new(), Policy::new().concurrency(1));
+        let types = [("free", &free), ("limited", &limited)];
+        let lanes: Vec<Lane> = Lanes::of(types.into_iter(), true);
+        let mut lanes = Lanes::new(vec!["a".to_owned(), "b".to_owned()], lanes, 1);
+        let mut firsts: Vec<(String, Names)> = (0..4)
+            .map(|_| lanes.wants(1, std::iter::empty()).remove(0))
+            .map(|want| (want.queue, want.names))
+            .collect();
+        firsts.sort_by_key(|first| format!("{first:?}"));
+        let only = |name: &str| Names::Only(vec![name.to_owned()]);
+        let expected = [("a", "free"), ("a", "limited"), ("b", "free"), ("b", "limited")];
+        assert_eq!(firsts, expected.map(|(queue, name)| (queue.to_owned(), only(name))));
+    }
+
+    #[test]
+    fn a_full_lane_asks_for_nothing() {
+        let (free, limited) = (Policy::new(), Policy::new().concurrency(1));
+        let types = [("free", &free), ("limited", &limited)];
+        let mut lanes = Lanes::new(vec!["a".to_owned()], Lanes::of(types.into_iter(), true), 3);
+        for _ in 0..4 {
+            let wants = lanes.wants(2, std::iter::once(1));
+            assert_eq!(wants.iter().map(|want| (want.lane, want.limit)).collect::<Vec<_>>(), [(0, 2)]);
+        }
     }
 }
