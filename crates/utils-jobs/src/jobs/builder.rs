@@ -30,7 +30,11 @@ pub struct JobsBuilder {
 
 impl JobsBuilder {
     pub(super) fn new() -> Self {
-        Self { settings: JobsSettings::default(), clock: Clock::system(), release: "__UNKNOWN__".to_owned() }
+        Self {
+            settings: JobsSettings::default(),
+            clock: Clock::system(),
+            release: utils_release::release().to_owned(),
+        }
     }
 
     /// Sets all settings at once.
@@ -55,8 +59,7 @@ impl JobsBuilder {
     }
 
     /// Sets the release of the program: it stands in every job's context, in the worker's name and in traces.
-    /// Default: what
-    /// [`utils_release::release()`] finds.
+    /// Default: what [`utils_release::release()`] says when the builder is made.
     #[must_use]
     pub fn release(mut self, release: impl ToString) -> Self {
         self.release = release.to_string();

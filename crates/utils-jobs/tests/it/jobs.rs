@@ -12,6 +12,7 @@ mod plain;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod recorded;
+mod release;
 mod seeing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
