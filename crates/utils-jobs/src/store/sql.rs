@@ -579,9 +579,10 @@ pub(crate) fn server_time<C: JobConn>(conn: &mut C) -> QueryResult<Option<i64>> 
         Dialect::Postgres => conn.number(Statement::new(
             "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS n",
         )),
-        Dialect::Mysql => {
-            conn.number(Statement::new("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS n"))
-        }
+        // UNIX_TIMESTAMP(NOW()) goes by way of the session's time zone, where an hour comes twice in autumn.
+        Dialect::Mysql => conn.number(Statement::new(
+            "SELECT CAST(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 AS SIGNED) AS n",
+        )),
         // the same machine's clock
         Dialect::Sqlite | Dialect::Memory => Ok(None),
     }
