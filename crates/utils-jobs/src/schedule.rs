@@ -5,9 +5,13 @@ use chrono::{DateTime, Utc};
 
 use crate::{Jobs, JobsError, store::row::NewRow};
 
+/// How much of a schedule's key is readable; with a space and the digest it fits into the 200 characters of MySQL.
+const WORDS: usize = 160;
+
 /// A schedule and the job that it enqueues.
 pub(crate) struct Planned {
     key: String,
+    digest: String,
     schedule: cron::Schedule,
     row: NewRow,
     next: Option<i64>,
@@ -18,8 +22,9 @@ impl Planned {
     /// `row` is the job as it is to be enqueued, but for its id and its times.
     pub(crate) fn new(text: &str, row: NewRow) -> Result<Self, JobsError> {
         let schedule = parse(text)?;
-        let key = format!("{} {text}", row.name);
-        Ok(Self { key, schedule, row, next: None, started: false })
+        let digest = digest(text, &row);
+        let words: String = format!("{} {text}", row.name).chars().take(WORDS).collect();
+        Ok(Self { key: format!("{words} {digest}"), digest, schedule, row, next: None, started: false })
     }
 
     pub(crate) fn key(&self) -> &str {
@@ -52,8 +57,10 @@ impl Planned {
         row.created_at = now;
         row.run_at = now;
         row.expires_at = row.expires_at.map(|after| now + after);
-        row.unique_key = Some(format!("cron:{}:{tick}", self.schedule.source()).chars().take(190).collect());
-        row.keep_key = true;
+        if row.unique_key.is_none() {
+            row.unique_key = Some(format!("cron:{}:{tick}", self.digest));
+            row.keep_key = true;
+        }
         let won = jobs.store().tick(&self.key, tick, Some(&row))?.unwrap_or(false);
         self.next = self.after(now);
         Ok(won)
@@ -77,6 +84,29 @@ impl Planned {
         }
         first
     }
+}
+
+/// Tells schedules apart that have one job type and one text: by the queue, the arguments and the unique key. Every
+/// process, of every release, must find the same, so it is FNV-1a in 128 bits, and the arguments' fields are in order.
+fn digest(text: &str, row: &NewRow) -> String {
+    let args = match serde_json::from_slice::<serde_json::Value>(&row.args) {
+        Ok(mut args) => {
+            args.sort_all_objects();
+            args.to_string().into_bytes()
+        }
+        Err(_) => row.args.clone(),
+    };
+    let key = row.unique_key.as_deref().unwrap_or_default();
+    let parts = [row.name.as_bytes(), text.as_bytes(), row.queue.as_bytes(), &args, key.as_bytes()];
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    let mut add = |byte: u8| {
+        hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    };
+    for part in parts {
+        // with its length, so that no two lists of parts read the same
+        part.len().to_be_bytes().into_iter().chain(part.iter().copied()).for_each(&mut add);
+    }
+    format!("{hash:032x}")
 }
 
 /// Five fields as in crontab, six or seven with seconds (and years), or `@hourly` and the like; all in UTC.
@@ -120,8 +150,84 @@ fn weekdays(field: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{Planned, parse};
+    use crate::{
+        Jobs,
+        list::Filter,
+        store::row::{NewRow, Record},
+    };
     use chrono::{DateTime, Utc};
+
+    const DAY: i64 = 86_400_000;
+
+    fn report(args: &str) -> NewRow {
+        NewRow {
+            id: String::new(),
+            name: "report".to_owned(),
+            queue: "default".to_owned(),
+            args: args.as_bytes().to_vec(),
+            priority: 0,
+            max_attempts: 1,
+            created_at: 0,
+            run_at: 0,
+            expires_at: None,
+            unique_key: None,
+            keep_key: false,
+            meta: "{}".to_owned(),
+        }
+    }
+
+    /// What these schedules have enqueued after a day, as two workers would.
+    fn enqueued(text: &str, rows: &[NewRow]) -> Vec<Record> {
+        let jobs = Jobs::memory();
+        for _ in 0..2 {
+            let mut planned: Vec<_> =
+                rows.iter().map(|row| Planned::new(text, row.clone()).unwrap()).collect();
+            for now in [0, DAY] {
+                for each in &mut planned {
+                    each.fire(&jobs, now).unwrap();
+                }
+            }
+        }
+        jobs.store().list(&Filter::default()).unwrap()
+    }
+
+    #[test]
+    fn schedules_with_one_text_and_different_arguments_or_queues_all_fire() {
+        let other_queue = NewRow { queue: "slow".to_owned(), ..report("1") };
+        let all = enqueued("0 3 * * *", &[report("1"), report("2"), other_queue]);
+        let mut found: Vec<_> = all.iter().map(|job| (job.queue.as_str(), job.args.as_slice())).collect();
+        found.sort_unstable();
+        assert_eq!(found, [("default", &b"1"[..]), ("default", b"2"), ("slow", b"1")]);
+    }
+
+    #[test]
+    fn the_order_of_fields_makes_no_other_schedule() {
+        let all = enqueued("0 3 * * *", &[report(r#"{"a":1,"b":2}"#), report(r#"{"b":2,"a":1}"#)]);
+        assert_eq!(all.len(), 1, "{all:?}");
+    }
+
+    #[test]
+    fn a_unique_key_of_the_job_is_kept() {
+        let mine = NewRow { unique_key: Some("sync".to_owned()), ..report("1") };
+        let all = enqueued("0 3 * * *", &[mine]);
+        assert_eq!(all.iter().map(|job| job.unique_key.as_deref()).collect::<Vec<_>>(), [Some("sync")]);
+    }
+
+    #[test]
+    fn a_long_text_makes_no_long_key_and_each_tick_counts() {
+        let minutes: Vec<String> = (0..60).map(|minute| minute.to_string()).collect();
+        let text = format!("0 {} * * * *", minutes.join(","));
+        let jobs = Jobs::memory();
+        let mut planned = Planned::new(&text, report("1")).unwrap();
+        assert!(planned.key().len() <= 200, "{}", planned.key());
+        for minute in 0..4 {
+            planned.fire(&jobs, minute * 60_000).unwrap();
+        }
+        let all = jobs.store().list(&Filter::default()).unwrap();
+        assert_eq!(all.len(), 3, "{all:?}");
+        assert!(all.iter().all(|job| job.unique_key.as_ref().is_some_and(|key| key.len() <= 200)));
+    }
 
     #[track_caller]
     fn check(text: &str, expected: &str) {

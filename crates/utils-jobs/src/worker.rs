@@ -162,6 +162,10 @@ impl Worker {
     ///
     /// Five fields are those of crontab, six begin with seconds. However many workers have the schedule, each tick is
     /// enqueued once; after a time without any worker, the last missed tick is made up for.
+    ///
+    /// A schedule is known by its text and by the job's name, queue, arguments and unique key: the same text may stand
+    /// for several jobs, and all workers must say the same. With a [unique key](crate::NewJob::unique) of its own, a job
+    /// is not enqueued while the last one waits or runs.
     pub fn every<E: Enqueue>(mut self, schedule: &str, job: E) -> Self {
         let planned = self.jobs.row(job.into_new_job()).and_then(|mut row| {
             // as a span, until the tick is known
