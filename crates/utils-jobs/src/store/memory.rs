@@ -142,7 +142,9 @@ impl Table {
                     (false, false) => record.state = state::WAITING,
                 }
             } else if waits && record.expires_at.is_some_and(|at| at <= now) {
-                record.error = Some("expired before it could run".to_owned());
+                if record.attempts == 0 || record.error.is_none() {
+                    record.error = Some("expired before it could run".to_owned());
+                }
                 row.end(state::EXPIRED, now);
             }
         }

@@ -37,6 +37,13 @@ pub(crate) struct NewRow {
 }
 
 impl NewRow {
+    /// How much room the row takes in a statement, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        const OTHERS: usize = 256;
+        let key = self.unique_key.as_ref().map_or(0, String::len);
+        self.args.len() + self.meta.len() + self.name.len() + self.queue.len() + key + OTHERS
+    }
+
     pub(crate) fn state(&self) -> i32 {
         if self.run_at > self.created_at { state::SCHEDULED } else { state::WAITING }
     }

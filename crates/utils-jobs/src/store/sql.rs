@@ -15,13 +15,18 @@ use crate::list::{Filter, Order};
 
 /// How many rows go into one statement; every database takes 15 times as many binds.
 const CHUNK: usize = 500;
+/// How many bytes of arguments and the like go into one statement, but for a single larger job: MySQL refuses packets
+/// that are larger than its `max_allowed_packet`, of 4 MiB and up.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// How often the holder of a unique key is looked for before giving up: each time, another one must have ended.
+const LOOKS: usize = 20;
 /// How many jobs are promoted, taken back or expired in one round.
 const SWEPT: i64 = 1_000;
 
 /// Puts jobs into the table, in the transaction that the connection is in.
 pub(crate) fn insert<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<Vec<Inserted>> {
     let mut inserted = Vec::with_capacity(rows.len());
-    for chunk in rows.chunks(CHUNK) {
+    for chunk in chunks(rows) {
         insert_chunk(conn, chunk)?;
         for row in chunk {
             inserted.push(match &row.unique_key {
@@ -39,6 +44,21 @@ pub(crate) fn insert<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<V
 
 /// The channel on which PostgreSQL announces new jobs.
 pub(crate) const CHANNEL: &str = "utils_jobs";
+
+/// The rows in pieces that fit into a statement each.
+fn chunks(rows: &[NewRow]) -> impl Iterator<Item = &[NewRow]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let mut bytes = 0_usize;
+        let fit = rest.iter().take(CHUNK).take_while(|row| {
+            bytes = bytes.saturating_add(row.bytes());
+            bytes <= CHUNK_BYTES
+        });
+        let (chunk, after) = rest.split_at_checked(fit.count().max(1))?;
+        rest = after;
+        Some(chunk)
+    })
+}
 
 fn insert_chunk<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<usize> {
     let mut statement = Statement::new(
@@ -79,8 +99,8 @@ fn insert_chunk<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<usize>
 
 /// Who has the unique key: the row just inserted, or the one that kept it out.
 fn holder_of<C: JobConn>(conn: &mut C, row: &NewRow, key: &str) -> QueryResult<Inserted> {
-    // Two tries: the holder may finish, and free its key, between our insert and our look.
-    for _ in 0..2 {
+    // Again: the holder may finish, and free its key, between our insert and our look.
+    for _ in 0..LOOKS {
         let mut look = Statement::new("SELECT id AS t FROM utils_jobs WHERE name = ? AND unique_key = ?")
             .bind(&row.name)
             .bind(key);
@@ -91,9 +111,14 @@ fn holder_of<C: JobConn>(conn: &mut C, row: &NewRow, key: &str) -> QueryResult<I
             let is_new = holder.t == row.id;
             return Ok(Inserted { id: holder.t, is_new });
         }
+        // Without a transaction around us, our own job may have ended already.
+        if record(conn, &row.id)?.is_some() {
+            return Ok(Inserted { id: row.id.clone(), is_new: true });
+        }
         insert_chunk(conn, std::slice::from_ref(row))?;
     }
-    Ok(Inserted { id: row.id.clone(), is_new: true })
+    // Never said to be enqueued when it was not.
+    Err(diesel::result::Error::NotFound)
 }
 
 /// One round of a worker; the caller opens the transaction.
@@ -331,7 +356,8 @@ fn expire<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
     update_some(
         conn,
         Statement::new(
-            "state = 6, finished_at = ?, error = 'expired before it could run', \
+            "state = 6, finished_at = ?, \
+             error = CASE WHEN attempts > 0 AND error IS NOT NULL THEN error ELSE 'expired before it could run' END, \
              unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
         )
         .bind(now),
@@ -487,25 +513,34 @@ pub(crate) fn workers<C: JobConn>(conn: &mut C) -> QueryResult<Vec<SeenWorker>> 
 
 /// Ends a job that has not started; asks for the end of one that runs. The caller opens the transaction.
 pub(crate) fn cancel<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<CancelFound> {
-    let at_once = Statement::new(
-        "UPDATE utils_jobs SET state = 4, finished_at = ?, error = 'cancelled before it started', \
-         unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END WHERE id = ? AND state IN (0, 5)",
-    );
-    if conn.execute(at_once.bind(now).bind(id))? == 1 {
-        return Ok(CancelFound::AtOnce);
+    // Again: between our updates, a worker may start the job or give it back.
+    for _ in 0..LOOKS {
+        let at_once = Statement::new(
+            "UPDATE utils_jobs SET state = 4, finished_at = ?, error = 'cancelled before it started', \
+             unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END WHERE id = ? AND state IN (0, 5)",
+        );
+        if conn.execute(at_once.bind(now).bind(id))? == 1 {
+            return Ok(CancelFound::AtOnce);
+        }
+        let running = "UPDATE utils_jobs SET cancel_requested = 1 WHERE id = ? AND state = 1";
+        if conn.execute(Statement::new(running).bind(id))? == 1 {
+            return Ok(CancelFound::Running);
+        }
+        match state_of(conn, id)? {
+            None => return Ok(CancelFound::Missing),
+            Some(state::WAITING | state::RUNNING | state::SCHEDULED) => {}
+            Some(_) => return Ok(CancelFound::TooLate),
+        }
     }
-    conn.execute(
-        Statement::new("UPDATE utils_jobs SET cancel_requested = 1 WHERE id = ? AND state = 1").bind(id),
-    )?;
+    Ok(CancelFound::TooLate)
+}
+
+fn state_of<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<Option<i32>> {
     let mut look = Statement::new("SELECT CAST(state AS SIGNED) AS n FROM utils_jobs WHERE id = ?").bind(id);
     if C::DIALECT != Dialect::Mysql {
         look = Statement::new("SELECT CAST(state AS BIGINT) AS n FROM utils_jobs WHERE id = ?").bind(id);
     }
-    Ok(match conn.number(look)? {
-        None => CancelFound::Missing,
-        Some(now) if now == i64::from(state::RUNNING) => CancelFound::Running,
-        Some(_) => CancelFound::TooLate,
-    })
+    Ok(conn.number(look)?.map(|state| i32::try_from(state).unwrap_or(i32::MAX)))
 }
 
 /// Gives a dead, cancelled or expired job a new start.
@@ -600,4 +635,107 @@ fn marks(count: usize) -> String {
     let mut marks = "?, ".repeat(count);
     marks.truncate(marks.len().saturating_sub(2));
     marks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunks;
+    use crate::store::row::NewRow;
+
+    fn row(id: &str, bytes: usize) -> NewRow {
+        NewRow {
+            id: id.to_owned(),
+            name: "job".to_owned(),
+            queue: "default".to_owned(),
+            args: vec![b'1'; bytes],
+            priority: 0,
+            max_attempts: 3,
+            created_at: 0,
+            run_at: 0,
+            expires_at: None,
+            unique_key: None,
+            keep_key: false,
+            meta: "{}".to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn check(sizes: &[usize], expected: &[usize]) {
+        let rows: Vec<_> = sizes.iter().map(|bytes| row("x", *bytes)).collect();
+        assert_eq!(chunks(&rows).map(<[_]>::len).collect::<Vec<_>>(), expected, "{sizes:?}");
+    }
+
+    #[test]
+    fn rows_are_put_into_statements_by_their_number_and_their_size() {
+        const HALF: usize = 500 * 1024;
+        check(&[], &[]);
+        check(&[1], &[1]);
+        check(&[1; 1_001], &[500, 500, 1]);
+        check(&[HALF; 5], &[2, 2, 1]);
+        check(&[3 * HALF, 1, 1, 3 * HALF, 3 * HALF], &[1, 2, 1, 1]);
+    }
+
+    #[cfg(feature = "sqlite")]
+    mod sqlite {
+        use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
+
+        use super::{super::insert, row};
+        use crate::store::row::{Inserted, NewRow};
+
+        fn table(trigger: &str) -> SqliteConnection {
+            let mut conn = SqliteConnection::establish(":memory:").unwrap();
+            crate::migrate(&mut conn).unwrap();
+            conn.batch_execute(trigger).unwrap();
+            conn
+        }
+
+        fn keyed() -> NewRow {
+            NewRow { unique_key: Some("key".to_owned()), ..row("mine", 1) }
+        }
+
+        #[test]
+        fn a_job_that_ended_before_its_key_was_looked_for_is_the_new_one() {
+            let mut conn = table(
+                "CREATE TRIGGER ends AFTER INSERT ON utils_jobs BEGIN \
+                 UPDATE utils_jobs SET state = 2, unique_key = NULL WHERE id = NEW.id; END",
+            );
+            let inserted = insert(&mut conn, &[keyed()]).unwrap();
+            assert_eq!(inserted, [Inserted { id: "mine".to_owned(), is_new: true }]);
+        }
+
+        #[test]
+        fn a_job_that_was_not_inserted_is_not_said_to_be_new() {
+            // As when the key's holder ends each time between the insert and the look.
+            let mut conn =
+                table("CREATE TRIGGER held BEFORE INSERT ON utils_jobs BEGIN SELECT RAISE(IGNORE); END");
+            let refused = insert(&mut conn, &[keyed()]);
+            assert!(refused.is_err(), "{refused:?}");
+        }
+    }
+
+    #[cfg(feature = "mysql")]
+    mod mysql {
+        use diesel::{Connection, MysqlConnection, connection::SimpleConnection};
+
+        use super::super::server_time;
+
+        /// Half an hour before and after summer ends in Berlin. A server with zone tables, or in such a zone itself,
+        /// shows most; the others show that the zone does not matter.
+        #[test]
+        fn the_servers_time_is_right_in_every_zone_and_in_the_hour_that_comes_twice() {
+            let url = std::env::var("TEST_MYSQL_URL")
+                .expect("TEST_MYSQL_URL must name a MySQL or MariaDB database");
+            let mut conn = MysqlConnection::establish(&url).unwrap();
+            for zone in ["SYSTEM", "+00:00", "+05:30", "-08:00", "Europe/Berlin"] {
+                if conn.batch_execute(&format!("SET time_zone = '{zone}'")).is_err() {
+                    assert_eq!(zone, "Europe/Berlin", "an offset needs no tables");
+                    continue;
+                }
+                for seconds in [1_761_438_600, 1_761_442_200] {
+                    conn.batch_execute(&format!("SET timestamp = {seconds}.25")).unwrap();
+                    assert_eq!(server_time(&mut conn).unwrap(), Some(seconds * 1_000 + 250), "{zone}");
+                }
+            }
+        }
+    }
 }
