@@ -61,13 +61,49 @@ impl Migrate for diesel::PgConnection {
 #[cfg(feature = "mysql")]
 impl Migrate for diesel::MysqlConnection {
     fn run_missing(&mut self) -> Result<(), JobsError> {
-        use diesel::{RunQueryDsl, sql_query};
-        // Named locks are the server's, so the name holds the database.
-        let lock = "SELECT GET_LOCK(CONCAT('utils_jobs.', LEFT(MD5(DATABASE()), 32)), 60)";
-        let unlock = "SELECT RELEASE_LOCK(CONCAT('utils_jobs.', LEFT(MD5(DATABASE()), 32)))";
-        sql_query(lock).execute(self).map_err(JobsError::from)?;
+        use crate::store::conn::{Raw, Statement};
+        lock(self, 60)?;
         let done = self.run_pending_migrations(MYSQL_MIGRATIONS).map(drop).map_err(JobsError::Migration);
-        sql_query(unlock).execute(self).map_err(JobsError::from)?;
+        self.number(Statement::new(format!("SELECT CAST(RELEASE_LOCK({LOCK}) AS SIGNED) AS n")))?;
         done
+    }
+}
+
+/// Named locks are the server's, so the name holds the database.
+#[cfg(feature = "mysql")]
+const LOCK: &str = "CONCAT('utils_jobs.', LEFT(MD5(DATABASE()), 32))";
+
+/// Waits for the lock that keeps other processes from migrating. The server answers 0 when the time is over, and nothing
+/// when it could not even wait.
+#[cfg(feature = "mysql")]
+fn lock(conn: &mut diesel::MysqlConnection, seconds: u32) -> Result<(), JobsError> {
+    use crate::store::conn::{Raw, Statement};
+    let lock = format!("SELECT CAST(GET_LOCK({LOCK}, {seconds}) AS SIGNED) AS n");
+    match conn.number(Statement::new(lock))? {
+        Some(1) => Ok(()),
+        _ => Err(JobsError::Migration("the lock for migrations is held by another process".into())),
+    }
+}
+
+#[cfg(all(test, feature = "mysql"))]
+mod tests {
+    mod mysql {
+        use diesel::{Connection, MysqlConnection};
+
+        use super::super::lock;
+        use crate::JobsError;
+
+        #[test]
+        fn nobody_migrates_without_the_lock() {
+            let url = std::env::var("TEST_MYSQL_URL")
+                .expect("TEST_MYSQL_URL must name a MySQL or MariaDB database");
+            let mut first = MysqlConnection::establish(&url).unwrap();
+            let mut second = MysqlConnection::establish(&url).unwrap();
+            lock(&mut first, 10).unwrap();
+            let refused = lock(&mut second, 0);
+            assert!(matches!(refused, Err(JobsError::Migration(_))), "{refused:?}");
+            drop(first);
+            lock(&mut second, 10).unwrap();
+        }
     }
 }
