@@ -39,6 +39,16 @@ pub enum JobsError {
         /// What they may.
         max: usize,
     },
+    /// The name, queue or unique key of a job takes more room than the table has for it.
+    #[error("the {field} of a job takes {bytes} bytes, above the maximum of {max}")]
+    TooLong {
+        /// Which of them.
+        field: &'static str,
+        /// What it takes.
+        bytes: usize,
+        /// What it may.
+        max: usize,
+    },
     /// `enqueue_in` was given a connection to another kind of database than the jobs are kept in.
     #[error("the jobs are kept in {jobs}, the connection is to {connection}")]
     OtherDatabase {

@@ -13,6 +13,11 @@ use crate::{
     trace::TRACEPARENT,
 };
 
+/// The room for a job's name and for its queue, in bytes.
+const MAX_NAME: usize = 128;
+/// The room for a unique key, in bytes.
+const MAX_KEY: usize = 200;
+
 /// What became of a job that was enqueued under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enqueued<J> {
@@ -26,7 +31,8 @@ impl Jobs {
     /// Enqueues a job. With a [unique key](NewJob::unique) that is taken, the id is that of the job which has it.
     ///
     /// # Errors
-    /// [`JobsError::Encode`] and [`JobsError::TooLarge`] for the arguments, [`JobsError::Sessions`] for the database.
+    /// [`JobsError::Encode`] and [`JobsError::TooLarge`] for the arguments, [`JobsError::TooLong`] for a name or a queue
+    /// above 128 bytes and a unique key above 200, [`JobsError::Sessions`] for the database.
     pub async fn enqueue<E: Enqueue>(&self, job: E) -> Result<JobId<E::Job>, JobsError> {
         Ok(self.put(job.into_new_job()).await?.id)
     }
@@ -170,10 +176,14 @@ impl Jobs {
         };
         let expires_after = new.expires_after.or(policy.expires_after);
         let attempts = new.attempts.unwrap_or(policy.attempts);
+        let queue = new.queue.unwrap_or_else(|| policy.queue.to_owned());
+        fits("name", J::NAME, MAX_NAME)?;
+        fits("queue", &queue, MAX_NAME)?;
+        fits("unique key", new.key.as_deref().unwrap_or_default(), MAX_KEY)?;
         Ok(NewRow {
             id: self.new_id(),
             name: J::NAME.to_owned(),
-            queue: new.queue.unwrap_or_else(|| policy.queue.to_owned()),
+            queue,
             args,
             priority: new.priority.unwrap_or(policy.priority),
             max_attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
@@ -185,4 +195,9 @@ impl Jobs {
             meta: serde_json::to_string(&new.meta).unwrap_or_else(|_| "{}".to_owned()),
         })
     }
+}
+
+/// The same on every database, before it cuts or refuses in its own way.
+fn fits(field: &'static str, text: &str, max: usize) -> Result<(), JobsError> {
+    if text.len() > max { Err(JobsError::TooLong { field, bytes: text.len(), max }) } else { Ok(()) }
 }

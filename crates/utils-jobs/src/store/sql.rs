@@ -172,13 +172,14 @@ fn claim<C: JobConn>(
     pick.push_with(
         " AND (expires_at IS NULL OR expires_at > ?) \
          AND NOT EXISTS (SELECT 1 FROM utils_jobs_queues q WHERE q.queue = ? AND q.paused = 1) \
-         ORDER BY priority DESC, run_at, id LIMIT ?",
-        [
-            Value::Big(round.now),
-            Value::Text(&want.queue),
-            Value::Big(i64::try_from(limit).unwrap_or(i64::MAX)),
-        ],
+         ORDER BY ",
+        [Value::Big(round.now), Value::Text(&want.queue)],
     );
+    pick.push(match C::DIALECT {
+        Dialect::Mysql => "urgency", // as its index has it
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => "priority DESC",
+    });
+    pick.push_with(", run_at, id LIMIT ?", [Value::Big(i64::try_from(limit).unwrap_or(i64::MAX))]);
     let mut ids = Vec::new();
     let Some(these) = these(conn, pick, &mut ids)? else { return Ok(Vec::new()) };
     let mut take = Statement::new(format!(

@@ -13,6 +13,7 @@ mod plain;
 mod postgres;
 mod recorded;
 mod release;
+mod rules;
 mod seeing;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -1,12 +1,14 @@
 -- state: 0 waiting, 1 running, 2 done, 3 dead, 4 cancelled, 5 scheduled, 6 expired. Times: milliseconds since 1970.
--- Names and keys compare byte for byte on every database.
+-- Names and keys compare byte for byte on every database; the collations that all servers have ignore spaces at the end.
+-- urgency: some servers cannot keep an index in descending order.
 CREATE TABLE utils_jobs (
     id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
-    name VARCHAR(128) NOT NULL,
-    queue VARCHAR(128) NOT NULL,
+    name VARBINARY(128) NOT NULL,
+    queue VARBINARY(128) NOT NULL,
     args LONGBLOB NOT NULL,
     state INTEGER NOT NULL,
     priority INTEGER NOT NULL,
+    urgency BIGINT AS (-CAST(priority AS SIGNED)) STORED,
     attempts INTEGER NOT NULL,
     max_attempts INTEGER NOT NULL,
     run_at BIGINT NOT NULL,
@@ -17,7 +19,7 @@ CREATE TABLE utils_jobs (
     worker VARCHAR(200),
     lease_until BIGINT,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
-    unique_key VARCHAR(200),
+    unique_key VARBINARY(200),
     keep_key INTEGER NOT NULL DEFAULT 0,
     progress DOUBLE,
     progress_note TEXT,
@@ -25,18 +27,18 @@ CREATE TABLE utils_jobs (
     result LONGTEXT,
     error LONGTEXT,
     UNIQUE KEY utils_jobs_unique (name, unique_key),
-    KEY utils_jobs_waiting (state, queue, priority DESC, run_at, id),
+    KEY utils_jobs_waiting (state, queue, urgency, run_at, id),
     KEY utils_jobs_scheduled (state, run_at),
     KEY utils_jobs_running (state, lease_until),
     KEY utils_jobs_expiring (state, expires_at),
     KEY utils_jobs_finished (state, finished_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 CREATE TABLE utils_jobs_queues (
-    queue VARCHAR(128) NOT NULL PRIMARY KEY,
+    queue VARBINARY(128) NOT NULL PRIMARY KEY,
     paused INTEGER NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 CREATE TABLE utils_jobs_schedules (
-    name VARCHAR(200) NOT NULL PRIMARY KEY,
+    name VARBINARY(400) NOT NULL PRIMARY KEY,
     last_tick BIGINT NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 CREATE TABLE utils_jobs_workers (

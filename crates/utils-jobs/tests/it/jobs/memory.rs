@@ -10,3 +10,4 @@ impl JobBackend for Memory {
 }
 
 job_backend_contract!(Memory);
+super::rules::rules!(Memory);

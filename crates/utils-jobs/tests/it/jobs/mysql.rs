@@ -66,9 +66,27 @@ impl JobBackend for Mysql {
 }
 
 job_backend_contract!(Mysql::new());
+super::rules::rules!(Mysql::new());
 super::database::cases!(Mysql::new());
 
 #[test]
 fn a_worker_survives_the_loss_of_its_connections() {
     super::database::run(super::database::a_worker_survives_the_loss_of_its_connections(Mysql::new()));
+}
+
+/// MariaDB before 10.8 reads the word for a descending index and forgets it: jobs would be sorted for each claim, and
+/// all of them locked.
+#[test]
+fn the_index_that_claims_read_is_not_a_descending_one() {
+    let place = Mysql::new();
+    let jobs = super::database::open(&place, Jobs::builder());
+    let of = |order: &str| {
+        let sql = format!(
+            "SELECT COUNT(*) AS n FROM information_schema.statistics WHERE table_schema = '{}' \
+             AND index_name = 'utils_jobs_waiting' AND collation = '{order}'",
+            place.database
+        );
+        super::database::number(&jobs.sessions::<MysqlConnection>().unwrap(), &sql)
+    };
+    assert_eq!((of("A"), of("D")), (5, 0));
 }

@@ -56,9 +56,56 @@ impl JobBackend for Postgres {
 }
 
 job_backend_contract!(Postgres::new());
+super::rules::rules!(Postgres::new());
 super::database::cases!(Postgres::new());
 
 #[test]
 fn a_worker_survives_the_loss_of_its_connections() {
     super::database::run(super::database::a_worker_survives_the_loss_of_its_connections(Postgres::new()));
+}
+
+/// The worker's transaction holds the row: the first look of the cancellation sees it running, the second waits and sees
+/// it given back.
+#[test]
+fn a_job_that_is_given_back_while_it_is_cancelled_is_cancelled() {
+    use std::time::Duration;
+
+    use utils_jobs::{Cancellation, SessionConn, State};
+
+    super::database::run(async {
+        let place = Postgres::new();
+        let jobs = super::database::open(&place, Jobs::builder());
+        let id = jobs.enqueue(Never).await.unwrap();
+        let sessions = jobs.sessions::<PgConnection>().unwrap();
+        let running =
+            "UPDATE utils_jobs SET state = 1, attempts = 1, worker = 'w', lease_until = 9999999999999";
+        sessions.with(|conn| conn.batch_execute(running)).unwrap();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let worker = tokio::task::spawn_blocking(move || {
+            sessions.with(|conn| {
+                conn.write_tx(|conn| {
+                    conn.batch_execute("UPDATE utils_jobs SET state = 0, worker = NULL, lease_until = NULL")?;
+                    sender.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(500));
+                    diesel::QueryResult::Ok(())
+                })
+            })
+        });
+        receiver.await.unwrap();
+        assert_eq!(jobs.cancel(&id).await.unwrap(), Cancellation::AtOnce);
+        worker.await.unwrap().unwrap();
+        assert_eq!(jobs.status(&id).await.unwrap().unwrap().state, State::Cancelled);
+    });
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Never;
+
+impl utils_jobs::Job for Never {
+    const NAME: &'static str = "never";
+    type Output = ();
+
+    async fn run(self, _: utils_jobs::Context) -> Result<(), utils_jobs::Failure> {
+        Ok(())
+    }
 }

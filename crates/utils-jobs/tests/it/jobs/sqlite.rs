@@ -30,6 +30,7 @@ impl JobBackend for Sqlite {
 }
 
 job_backend_contract!(Sqlite::new());
+super::rules::rules!(Sqlite::new());
 super::database::cases!(Sqlite::new());
 
 /// Longer than anybody waits for the lock.
