@@ -48,6 +48,7 @@ mod load;
 mod loaded;
 mod mask;
 mod secret;
+mod spellings;
 mod tree;
 mod url;
 mod url_rules;

@@ -7,13 +7,14 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use utils_webargs::{Fault, Problem, Reading, collect, survey};
+use utils_webargs::{Fault, Problem, Reading, Survey, collect, survey};
 
 use crate::{
     environment::{BadVariable, Variable, variable_for, variables},
     error::{LoadError, SettingProblem},
     file::{parse_toml, read_text, reason},
     loaded::Loaded,
+    spellings::Spellings,
     tree::{Origin, Tree, is_within, plain_path},
 };
 
@@ -23,8 +24,8 @@ use crate::{
 /// the files that variables ending with `_FILE` name. `APP_DATABASE__POOL` is `pool` in `[database]`; lists are written
 /// `a,b`; an empty value is `None` where the type is an `Option`. With an empty prefix no variable is read.
 ///
-/// Keys may differ from the fields in case, `_` and `-`. Keys that no field has are problems, so that a typo does not
-/// go unnoticed.
+/// Keys may differ from the fields in case, `_` and `-`. The keys of a map may not; only variables, which cannot write
+/// them, mean `Web-1` by `WEB_1`. Keys that no field has are problems, so that a typo does not go unnoticed.
 ///
 /// # Examples
 /// ```
@@ -132,17 +133,20 @@ impl Loader {
         let (mut plain, bad) = variables(&self.prefix, environment);
         problems.extend(bad.into_iter().map(BadVariable::into_problem));
 
-        let mut tree = layers.over(&plain, &[]);
+        // Only once all layers are there one sees where the structs are.
+        let guess = layers.over(&plain, &[], &Spellings::default());
+        let spellings = Spellings::of(&guess.survey::<T>());
+        let mut tree = layers.over(&plain, &[], &spellings);
         let mut result = tree.read::<T>();
         // `APP_KEY_FILE` sets `key_file` where there is such a field, and names the file of `key` otherwise.
         let secret = name_secret_files(&mut plain, &result);
         if !secret.is_empty() {
-            tree = layers.over(&plain, &read_secret_files(secret, &mut problems));
+            tree = layers.over(&plain, &read_secret_files(secret, &mut problems), &spellings);
             result = tree.read::<T>();
         }
         match result {
             Ok(settings) if problems.is_empty() => {
-                let survey = survey::<T>(&Value::Object(tree.root.clone()), Reading::Settings);
+                let survey = tree.survey::<T>();
                 Ok(Loaded::new(settings, &tree, &survey))
             }
             Ok(_) => Err(LoadError::new(problems)),
@@ -215,8 +219,8 @@ impl Loader {
 struct Layers(Vec<(Map<String, Value>, Origin)>);
 
 impl Layers {
-    fn over(&self, variables: &[Variable], secrets: &[Variable]) -> Tree {
-        let mut tree = Tree::default();
+    fn over(&self, variables: &[Variable], secrets: &[Variable], spellings: &Spellings) -> Tree {
+        let mut tree = Tree::new(spellings.clone());
         for (layer, origin) in &self.0 {
             tree.lay(layer.clone(), origin);
         }
@@ -236,6 +240,10 @@ impl Tree {
     fn read<T: DeserializeOwned>(&self) -> Result<T, Vec<Fault>> {
         let value = Value::Object(self.root.clone());
         collect(&value, Reading::Settings).map_err(|faults| faults.iter().cloned().collect())
+    }
+
+    fn survey<T: DeserializeOwned>(&self) -> Survey {
+        survey::<T>(&Value::Object(self.root.clone()), Reading::Settings)
     }
 
     /// Do the words of a type repeat what the setting was set to?

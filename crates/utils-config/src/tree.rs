@@ -2,6 +2,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::spellings::Spellings;
+
 /// Where the value of a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,11 +33,15 @@ impl fmt::Display for Origin {
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) root: Map<String, Value>,
-    /// By the plain form of the path.
     origins: BTreeMap<String, Origin>,
+    spellings: Spellings,
 }
 
 impl Tree {
+    pub(crate) fn new(spellings: Spellings) -> Self {
+        Self { spellings, ..Self::default() }
+    }
+
     /// Lays a whole layer over what is there: tables are merged, everything else replaces.
     pub(crate) fn lay(&mut self, layer: Map<String, Value>, origin: &Origin) {
         let mut parts = Vec::new();
@@ -53,30 +59,38 @@ impl Tree {
         }
     }
 
-    /// Sets one setting. A key that is there in another spelling is the same one.
+    /// Sets one setting. A key that is there in another spelling is the same one where spelling does not matter.
     pub(crate) fn set(&mut self, parts: &[String], value: Value, origin: Origin) {
         let Some((last, above)) = parts.split_last() else { return };
-        let mut table = &mut self.root;
+        let is_variable = matches!(origin, Origin::Variable(_) | Origin::SecretFile(_));
+        let (mut table, mut path) = (&mut self.root, String::new());
         for part in above {
-            let slot = table.entry(spelling(table, part)).or_insert_with(|| Value::Object(Map::new()));
+            let key = self.spellings.known(table, &path, part, is_variable);
+            path = below(&path, &key);
+            let slot = table.entry(key).or_insert_with(|| Value::Object(Map::new()));
             if !slot.is_object() {
                 *slot = Value::Object(Map::new());
             }
-            let Value::Object(below) = slot else { return };
-            table = below;
+            let Value::Object(inner) = slot else { return };
+            table = inner;
         }
-        table.insert(spelling(table, last), value);
-        let path = plain_path(&parts.join("."));
+        let key = self.spellings.known(table, &path, last, is_variable);
+        path = below(&path, &key);
+        table.insert(key, value);
         self.origins.retain(|known, _| !is_within(known, &path) && !is_within(&path, known));
         self.origins.insert(path, origin);
     }
 
-    /// Where the setting at this path came from, or what it is in, or the first of what is in it.
+    /// Where the setting at this path came from, or what it is in, or the first of what is in it. The path may be
+    /// spelled as the type spells it.
     pub(crate) fn origin(&self, path: &str) -> Option<&Origin> {
-        let path = plain_path(path);
-        let around = || self.origins.iter().find(|(known, _)| is_within(&path, known));
-        let below = || self.origins.iter().find(|(known, _)| is_within(known, &path));
-        around().or_else(below).map(|(_, origin)| origin)
+        let plain = plain_path(path);
+        let find = |is_it: &dyn Fn(&str) -> bool| self.origins.iter().find(|(known, _)| is_it(known));
+        let found = find(&|known| is_within(path, known))
+            .or_else(|| find(&|known| is_within(known, path)))
+            .or_else(|| find(&|known| is_within(&plain, &plain_path(known))))
+            .or_else(|| find(&|known| is_within(&plain_path(known), &plain)));
+        found.map(|(_, origin)| origin)
     }
 
     /// The settings that are no tables, with their paths.
@@ -89,18 +103,16 @@ impl Tree {
 
 fn add_leaves<'a>(path: &str, table: &'a Map<String, Value>, leaves: &mut Vec<(String, &'a Value)>) {
     for (key, value) in table {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let path = below(path, key);
         match value {
-            Value::Object(below) if !below.is_empty() => add_leaves(&path, below, leaves),
+            Value::Object(inner) if !inner.is_empty() => add_leaves(&path, inner, leaves),
             value => leaves.push((path, value)),
         }
     }
 }
 
-/// The key as the table has it already, or as it is given.
-fn spelling(table: &Map<String, Value>, key: &str) -> String {
-    let same = table.keys().find(|known| plain_path(known) == plain_path(key));
-    same.map_or_else(|| key.to_owned(), Clone::clone)
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// The path without indexes, and without what only its spelling adds: `Http.max-size[1]` is `http.maxsize`.

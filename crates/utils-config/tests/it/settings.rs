@@ -229,6 +229,48 @@ fn a_secret_stays_one_where_serde_hides_its_type() {
     assert!(settings.to_string().contains("name          shop"), "{settings}");
 }
 
+#[derive(Debug, Deserialize)]
+struct Hosts {
+    hosts: HashMap<String, String>,
+    #[serde(default)]
+    servers: HashMap<String, Http>,
+}
+
+#[test]
+fn keys_of_a_map_that_differ_in_their_spelling_are_different_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "[hosts]\n'web-1' = 'a'\nweb1 = 'b'\nWeb1 = 'c'";
+    let loader = with_file(directory.path(), file).defaults(json!({"hosts": {"web_1": "d"}}));
+    let settings = loader.env_from([("APP_HOSTS__WEB1", "e")]).build::<Hosts>().unwrap();
+    let mut hosts: Vec<_> = settings.hosts.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    hosts.sort();
+    assert_eq!(hosts, ["Web1 = c", "web-1 = a", "web1 = e", "web_1 = d"]);
+    assert_eq!(settings.origin("hosts.web_1"), Some(&Origin::Default));
+    assert!(matches!(settings.origin("hosts.web-1"), Some(Origin::File(_))));
+    assert!(matches!(settings.origin("hosts.web1"), Some(Origin::Variable(_))));
+}
+
+#[test]
+fn fields_below_the_keys_of_a_map_are_the_same_in_every_spelling() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "[hosts]\n[servers.web-1]\nworker-count = 1\n[servers.web1]\nWorkerCount = 2";
+    let defaults = json!({"servers": {"web-1": {"worker_count": 7, "bind": "0.0.0.0:1"}}});
+    let loader = with_file(directory.path(), file).defaults(defaults);
+    let settings = loader.env_from([("APP_SERVERS__WEB1__WORKER_COUNT", "3")]).build::<Hosts>().unwrap();
+    assert_eq!((settings.servers["web-1"].worker_count, settings.servers["web1"].worker_count), (1, 3));
+    assert_eq!(settings.servers["web-1"].bind.port(), 1);
+}
+
+#[test]
+fn a_variable_means_the_key_of_a_map_that_it_cannot_write_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let loader = with_file(directory.path(), "[hosts]\n'Web-1' = 'a'");
+    let settings = loader.env_from([("APP_HOSTS__WEB_1", "b"), ("APP_HOSTS__WEB1", "c")]);
+    let hosts = settings.build::<Hosts>().unwrap().into_inner().hosts;
+    let expected = [("Web-1", "b"), ("web1", "c")].map(|(key, host)| (key.to_owned(), host.to_owned()));
+    assert_eq!(hosts, HashMap::from(expected));
+}
+
 #[test]
 fn every_problem_is_said_at_once_with_what_to_set() {
     check(
