@@ -19,7 +19,7 @@ use std::{fmt, rc::Rc, sync::Arc, time::Duration};
 use actix_web::{HttpRequest, web};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{client::Proxies, cookies::Cookies, extract::Mounted, protect::Protect};
+use self::{answer::Withdraw, client::Proxies, cookies::Cookies, extract::Mounted, protect::Protect};
 use crate::{engine::TokenAuth, store::Store};
 
 /// How an engine is reached over HTTP: which parts of a request may carry a token, and what the answers look like.
@@ -187,7 +187,10 @@ where
     pub fn extractors(&self) -> impl FnOnce(&mut web::ServiceConfig) + use<C, S> {
         let http = self.clone();
         move |config| {
-            config.app_data(Mounted::new(http.auth, http.options.clone())).app_data(Rc::new(http.options));
+            config
+                .app_data(Withdraw::new(http.auth.clone()))
+                .app_data(Mounted::new(http.auth, http.options.clone()))
+                .app_data(Rc::new(http.options));
         }
     }
 

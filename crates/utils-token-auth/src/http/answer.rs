@@ -5,15 +5,23 @@ use actix_web::{
     body::BoxBody,
     http::header::{CACHE_CONTROL, HeaderValue, PRAGMA},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use super::{Names, Options};
-use crate::{error::Error, pair::Pair};
+use crate::{
+    engine::TokenAuth,
+    error::Error,
+    pair::Pair,
+    session::Why,
+    store::{Store, Which},
+};
 
 /// The answer of a login: `{"token", "refreshToken"}`, or what [`HttpAuth`](crate::HttpAuth) says instead: OAuth's
 /// names, or cookies. It may not be stored (RFC 6749 section 5.1).
 ///
-/// Cookies are set only for a page of ours, so that nobody is signed in as somebody else by a forged request.
+/// Cookies are set only for a page of ours, so that nobody is signed in as somebody else by a forged request. Such a
+/// login is 403, and its session, of which nobody has a token, is ended.
 impl Responder for Pair {
     type Body = BoxBody;
 
@@ -25,7 +33,42 @@ impl Responder for Pair {
             Some(cookies) => cookies.check_origin(request.head()).and_then(|()| in_cookies(&self, options)),
             None => Ok(in_body(&self, options.names)),
         };
-        answer.unwrap_or_else(|error| error.error_response())
+        answer.unwrap_or_else(|error| {
+            if let Some(withdraw) = request.app_data::<Withdraw>() {
+                (withdraw.0)(&self);
+            }
+            error.error_response()
+        })
+    }
+}
+
+/// Ends the session of a login whose answer is refused: without the types of the claims and of the store.
+pub(crate) struct Withdraw(Rc<dyn Fn(&Pair)>);
+
+impl Withdraw {
+    pub(crate) fn new<C, S>(auth: TokenAuth<C, S>) -> Self
+    where
+        C: Serialize + DeserializeOwned + 'static,
+        S: Store,
+    {
+        Self(Rc::new(move |pair| {
+            let Ok(token) = auth.verifier().verify::<C>(&pair.token, auth.now()) else { return };
+            // what a renewal answers was there before: a forged request must not end it
+            if token.auth_time != Some(token.issued_at) {
+                return;
+            }
+            let auth = auth.clone();
+            // an answer is made without waiting; the session can wait, because nobody can use it
+            actix_web::rt::spawn(async move {
+                let which = Which::One { user: &token.user, id: token.session };
+                if let Err(error) = auth.revoke(which, Why::Logout).await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the session of a refused login was not ended"
+                    );
+                }
+            });
+        }))
     }
 }
 

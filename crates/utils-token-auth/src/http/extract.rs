@@ -17,8 +17,8 @@ use crate::{Sid, claims::Token, engine::TokenAuth, error::Error, store::Store};
 /// A verified access token: as a handler's argument, it requires one.
 ///
 /// It is the [`Token`] by `Deref`. Without a token, or with a bad one, the answer is 401 with the challenge of
-/// RFC 6750; the handler does not run. Behind [`protect()`](crate::HttpAuth::protect), a request is verified once, however many
-/// extractors ask.
+/// RFC 6750; the handler does not run. Behind [`protect()`](crate::HttpAuth::protect), a request is verified once,
+/// however many extractors ask.
 ///
 /// In a handler that returns `utils_restful::Result`, `.or_respond()?` keeps these refusals what they are.
 ///

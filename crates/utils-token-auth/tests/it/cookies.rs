@@ -1,11 +1,14 @@
 //! Tokens in cookies: what is set, what is believed, and what a forged request cannot do.
 use actix_web::{
+    App,
+    dev::Service,
     http::{Method, StatusCode, header::HeaderValue},
-    test::TestRequest,
+    test::{self, TestRequest},
+    web,
 };
-use utils_token_auth::Cookies;
+use utils_token_auth::{Client, Cookies, Error, Pair};
 
-use crate::http_app::{Answer, Site, request, with_token};
+use crate::http_app::{Answer, Engine, Site, request, with_token};
 
 fn site() -> Site {
     Site::new().over(|http| http.cookies(Cookies::new()))
@@ -236,7 +239,34 @@ async fn nobody_is_signed_in_as_somebody_else_by_a_forged_login() {
         let answer = site.send(login).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN);
         assert!(answer.all("Set-Cookie").is_empty() && !answer.text.contains("ey"), "{answer:?}");
+        actix_rt::task::yield_now().await;
+        let left = site.auth.list("mallory", None).await.unwrap();
+        assert!(left.is_empty(), "a session that nobody can use: {left:?}");
     }
+    let answer = site.send(own(TestRequest::post().uri("/login").set_payload("mallory"))).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    actix_rt::task::yield_now().await;
+    assert_eq!(site.auth.list("mallory", None).await.unwrap().len(), 1, "the one that was answered");
+}
+
+#[actix_rt::test]
+async fn a_forged_renewal_by_a_route_of_the_applications_own_ends_no_session() {
+    async fn renew(auth: web::Data<Engine>, token: String) -> Result<Pair, Error> {
+        auth.renew(&token, Client::unknown()).await
+    }
+
+    let site = site();
+    let refresh = site.login("ann").await.refresh_token.unwrap();
+    site.later(60);
+    let app = App::new()
+        .app_data(web::Data::new(site.auth.clone()))
+        .configure(site.http.routes())
+        .route("/again", web::post().to(renew));
+    let app = test::init_service(app).await;
+    let forged = TestRequest::post().uri("/again").set_payload(refresh).to_request();
+    assert_eq!(Answer::of(app.call(forged).await).await.status, StatusCode::FORBIDDEN);
+    actix_rt::task::yield_now().await;
+    assert_eq!(site.auth.list("ann", None).await.unwrap().len(), 1);
 }
 
 #[actix_rt::test]
