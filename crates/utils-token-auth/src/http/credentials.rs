@@ -9,7 +9,6 @@ use super::Options;
 use crate::error::Error;
 
 /// An access token as it came with a request.
-#[derive(Debug)]
 pub(crate) struct Presented<'r> {
     pub(crate) token: Cow<'r, str>,
     pub(crate) source: Source,
