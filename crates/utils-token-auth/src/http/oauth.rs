@@ -54,6 +54,12 @@ pub(super) fn refusal(error: Error) -> actix_web::Result<HttpResponse> {
     Ok(unstored(HttpResponse::BadRequest().json(json!({ "error": code }))))
 }
 
+/// The same for a body that cannot be read: 400, or 413 for one that is too large.
+pub(super) fn unreadable(error: &actix_web::Error) -> HttpResponse {
+    let status = error.as_response_error().status_code();
+    unstored(HttpResponse::build(status).json(json!({ "error": "invalid_request" })))
+}
+
 /// RFC 7662. A token that is not good is `{"active": false}`, whatever is wrong with it.
 async fn introspect<C, S>(
     http: Data<HttpAuth<C, S>>,
@@ -67,7 +73,10 @@ where
     if !http.options.introspection.as_ref().is_some_and(|allowed| allowed(&request)) {
         return Ok(Error::Missing.error_response());
     }
-    let fields = Fields::read(&request, payload).await?;
+    let fields = match Fields::read(&request, payload).await {
+        Ok(fields) => fields,
+        Err(error) => return Ok(unreadable(&error)),
+    };
     match fields.text("token") {
         Ok(Some(token)) => Ok(unstored(HttpResponse::Ok().json(http.auth.introspect(token).await?))),
         Ok(None) => refusal(Error::Missing),
@@ -85,7 +94,10 @@ where
     C: Serialize + DeserializeOwned + 'static,
     S: Store,
 {
-    let fields = Fields::read(&request, payload).await?;
+    let fields = match Fields::read(&request, payload).await {
+        Ok(fields) => fields,
+        Err(error) => return Ok(unreadable(&error)),
+    };
     match fields.text("token") {
         Ok(Some(token)) => {
             http.auth.sign_out(token).await?;

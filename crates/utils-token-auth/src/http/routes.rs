@@ -65,7 +65,10 @@ where
     C: Serialize + DeserializeOwned + 'static,
     S: Store,
 {
-    let fields = Fields::read(&request, payload).await?;
+    let fields = match Fields::read(&request, payload).await {
+        Err(error) if http.options.names == Names::OAuth => return Ok(oauth::unreadable(&error)),
+        fields => fields?,
+    };
     match renew_with(&http, &request, &fields).await {
         Err(error) if http.options.names == Names::OAuth => oauth::refusal(error),
         answer => Ok(answer?),

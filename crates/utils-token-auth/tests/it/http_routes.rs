@@ -9,7 +9,7 @@ use actix_web::{
 use serde_json::json;
 use utils_token_auth::{Keys, Policy};
 
-use crate::http_app::{Answer, SECRET, Site, request, with_token};
+use crate::http_app::{Answer, Http, SECRET, Site, request, with_token};
 
 #[actix_rt::test]
 async fn the_way_from_login_to_logout_is_that_of_the_original() {
@@ -115,6 +115,25 @@ async fn oauth_names_change_fields_and_errors() {
         site.send(TestRequest::post().uri("/renew")).await.summary(),
         r#"400: {"error":"invalid_request"}"#
     );
+}
+
+#[actix_rt::test]
+async fn where_oauth_is_spoken_a_body_that_cannot_be_read_is_an_invalid_request() {
+    let all = |http: Http| http.oauth_names().revocation().introspection(|_| true);
+    let site = Site::new().over(all);
+    for path in ["/renew", "/introspect", "/revoke"] {
+        for (case, kind, body, status) in [
+            ("no JSON", "application/json", "{".to_owned(), 400),
+            ("a list", "application/json", "[]".to_owned(), 400),
+            ("17 KiB", "application/x-www-form-urlencoded", "x".repeat(17 * 1024), 413),
+        ] {
+            let request =
+                TestRequest::post().uri(path).insert_header(("Content-Type", kind)).set_payload(body);
+            let answer = site.send(request).await;
+            let expected = format!(r#"{status}: {{"error":"invalid_request"}}"#);
+            assert_eq!(answer.summary(), expected, "{path} {case}");
+        }
+    }
 }
 
 #[actix_rt::test]
