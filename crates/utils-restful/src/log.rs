@@ -1,5 +1,8 @@
 //! What the log says about a failure, so that the answer need not.
-use std::{error::Error as StdError, fmt::Write};
+use std::{
+    error::Error as StdError,
+    fmt::{self, Write},
+};
 
 use actix_web::{Error, HttpResponse};
 
@@ -11,7 +14,7 @@ pub(crate) fn server_error(exchange: &Exchange, response: &HttpResponse) {
         Some(error) => failure(exchange, error),
         None => {
             let said = response.extensions().get::<ErrorBody>().map(|body| body.errors.join(" "));
-            let said = said.unwrap_or_else(|| format!("{:?}", response.body()));
+            let said = said.unwrap_or_else(|| beginning(response.body()));
             write(exchange, response.status().as_u16(), &said);
         }
     }
@@ -34,6 +37,30 @@ fn write(exchange: &Exchange, status: u16, cause: &str) {
         status,
         "request failed: {cause}"
     );
+}
+
+/// The beginning of a body that the application made itself: it may be long.
+fn beginning(body: &impl fmt::Debug) -> String {
+    let mut beginning = Beginning(String::new());
+    if write!(beginning, "{body:?}").is_err() {
+        beginning.0.push('…');
+    }
+    beginning.0
+}
+
+/// Takes no more than [`LONGEST`] bytes, so that no more than these are formatted.
+struct Beginning(String);
+
+/// More than a message needs.
+const LONGEST: usize = 1024;
+
+impl Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = LONGEST - self.0.len();
+        let end = text.floor_char_boundary(room);
+        self.0.push_str(&text[..end]);
+        if end == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
 }
 
 fn describe(error: &Error) -> String {

@@ -199,6 +199,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             "/own/html",
             web::get().to(async || HttpResponse::NotFound().content_type("text/html").body("<h1>no</h1>")),
         )
+        .route("/own/long", web::get().to(async || HttpResponse::BadGateway().json("long ".repeat(100_000))))
         .route("/own/stream", web::get().to(async || HttpResponse::BadGateway().streaming(chunks())))
         .route(
             "/own/packed",

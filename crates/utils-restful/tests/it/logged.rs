@@ -67,6 +67,13 @@ async fn a_servers_fault_is_logged_once_with_its_cause_and_the_request_id() {
 }
 
 #[actix_rt::test]
+async fn of_a_long_body_the_beginning_is_logged() {
+    check("GET /own/long", "long long long").await;
+    let log = logged("GET /own/long").await;
+    assert!(log.len() < 1500 && log.contains('…'), "{} bytes: {log:.2000}", log.len());
+}
+
+#[actix_rt::test]
 async fn what_the_client_did_wrong_is_not() {
     for line in ["GET /nowhere", "GET /api/fields", "POST /json", "GET /gate/401", "GET /text"] {
         assert_eq!(logged(line).await, "", "{line}");
