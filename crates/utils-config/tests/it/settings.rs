@@ -229,6 +229,33 @@ fn a_secret_stays_one_where_serde_hides_its_type() {
     assert!(settings.to_string().contains("name          shop"), "{settings}");
 }
 
+#[test]
+fn a_secret_in_the_content_of_a_variant_is_not_shown() {
+    #[derive(Debug, Deserialize)]
+    struct Whole {
+        mail: Mail,
+        level: Level,
+    }
+    #[derive(Debug, Deserialize)]
+    enum Mail {
+        Smtp { login: Secret, server: Server },
+    }
+    #[derive(Debug, Deserialize)]
+    struct Server {
+        phrase: Secret,
+    }
+    #[derive(Debug, Deserialize)]
+    enum Level {
+        Info,
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = "level = 'Info'\n[mail.Smtp]\nlogin = 'hunter2'\nserver = {phrase = 'hunter2'}";
+    let settings = with_file(directory.path(), file).env_from([("", ""); 0]).build::<Whole>().unwrap();
+    let text = settings.to_string();
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(text.starts_with("level                    Info"), "{text}");
+}
+
 #[derive(Debug, Deserialize)]
 struct Hosts {
     hosts: HashMap<String, String>,

@@ -156,8 +156,8 @@ pub struct Survey {
     pub structs: Vec<(String, &'static [&'static str])>,
     /// Newtypes, with their names.
     pub newtypes: Vec<(String, &'static str)>,
-    /// Values that are taken as they are, or that serde buffers for `flatten` and for tagged and untagged enums: which
-    /// types are in them is not known.
+    /// Values that are taken as they are, or that serde buffers for `flatten` and for tagged and untagged enums, and
+    /// variants with content: which types are where in them is not known.
     pub untyped: Vec<String>,
 }
 

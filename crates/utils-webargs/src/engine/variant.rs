@@ -1,7 +1,12 @@
 use serde::de::{DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 use serde_json::Value;
 
-use super::{key::Key, problem::Problem, reader::Reader, refusal::Refusal};
+use super::{
+    key::Key,
+    problem::Problem,
+    reader::{Reader, Seen},
+    refusal::Refusal,
+};
 
 impl Reader<'_> {
     /// One of these variants: its name, or an object with the name as the only key and the content as its value.
@@ -21,6 +26,12 @@ impl Reader<'_> {
         };
         if chosen.is_none() && self.given().is_some() {
             self.wrong(Problem::Choice(names));
+        }
+        if let Some(on_type) = self.pass.on_type
+            && matches!(chosen, Some((_, Content::Given(_))))
+        {
+            // The paths of what is in it leave the variant out.
+            on_type(self.path, Seen::Untyped);
         }
         let stand_in = || names.get(self.candidate()).or(names.first()).copied().unwrap_or("");
         let (name, content) = chosen.unwrap_or_else(|| (stand_in(), Content::MadeUp));
