@@ -20,6 +20,7 @@ mod rotation;
 mod rows;
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -78,7 +79,7 @@ fn session(user: &str) -> Session {
         id: new_id(),
         user: user.to_owned(),
         data: serde_json::Value::Null,
-        scopes: Vec::new(),
+        scopes: BTreeMap::new(),
         secret_hash: [7; 32],
         generation: 0,
         created_at: NOW - 1_000,

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     pin::Pin,
@@ -21,7 +22,7 @@ use crate::{
     scope_bound::scopes_of,
     session::{Client, LiveAt, Session, SessionInfo, Why},
     store::{Store, Which},
-    verifier::Verifier,
+    verifier::{Verifier, VerifyError},
 };
 
 /// The engine: signs users in, renews, ends and lists their sessions, and verifies access tokens.
@@ -85,8 +86,11 @@ where
         Ok(pair)
     }
 
-    /// Ends the session of an access or refresh token; whether it did. A token that is unknown, expired or of a
-    /// session that is over is not an error: the client is signed out, as it wished (RFC 7009 section 2.2).
+    /// Ends the session of an access or refresh token; whether it did. A token that is unknown or of a session that is
+    /// over is not an error: the client is signed out, as it wished (RFC 7009 section 2.2).
+    ///
+    /// An access token that has expired ends its session too, as long as the session could be renewed: whoever logs
+    /// out means the session, and the refresh token would otherwise stay good for weeks. It can do nothing else.
     ///
     /// # Errors
     /// [`Error::Store`] when the store did not answer: the session is not ended then.
@@ -213,6 +217,7 @@ where
 
     /// Whether a verified token's session may pass.
     pub(crate) fn admit(&self, session: Sid, now: i64) -> Result<(), Error> {
+        self.warn_if_not_started();
         let Inner { policy, revocations, .. } = &*self.inner;
         if let Stale::Deny { after } = policy.stale {
             let fresh = revocations.synced_at().is_some_and(|at| now - at <= whole_ms(after));
@@ -237,7 +242,7 @@ where
             id: Sid::random().map_err(Error::internal)?,
             user: user.to_owned(),
             data,
-            scopes: Vec::new(),
+            scopes: BTreeMap::new(),
             secret_hash: secret.hash(),
             generation: 0,
             created_at: now,
@@ -295,8 +300,27 @@ where
         if let Some(session) = self.session_of_refresh_token(token).await? {
             return Ok(Some((session.user, session.id)));
         }
-        let access = self.inner.verifier.verify::<C>(token, self.now());
-        Ok(access.ok().map(|token| (token.user, token.session)))
+        let now = self.now();
+        match self.access_token_of_ours(token, now) {
+            Some(Token { user, session, expires_at, .. }) => {
+                if now < expires_at.saturating_mul(1000) {
+                    return Ok(Some((user, session)));
+                }
+                let found = self.inner.store.get(session).await.map_err(Error::store)?;
+                let live = found.is_some_and(|found| found.user == user && self.live_at(now).holds(&found));
+                Ok(live.then_some((user, session)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// An access token that our key signed, also when its time is over; no revocation is looked at.
+    pub(crate) fn access_token_of_ours(&self, token: &str, now: i64) -> Option<Token<C>> {
+        let verifier = &self.inner.verifier;
+        match verifier.verify::<C>(token, now) {
+            Err(VerifyError::Expired { at }) => verifier.verify(token, at.saturating_mul(1000) - 1).ok(),
+            verified => verified.ok(),
+        }
     }
 
     /// The session of a genuine refresh token, whatever its generation and whether or not it is live.

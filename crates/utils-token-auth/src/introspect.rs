@@ -1,9 +1,10 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    clock::whole_ms,
     engine::{Inner, TokenAuth},
     error::Error,
-    scope_bound::scopes_of,
+    scope_bound::{joined, scopes_of},
     store::Store,
 };
 
@@ -54,12 +55,14 @@ where
             if !latest || !self.live_at(now).holds(&session) {
                 return Ok(Introspection::default());
             }
+            // unless it is renewed before
+            let ends = session.expires_at.min(session.renewed_at + whole_ms(policy.idle));
             return Ok(Introspection {
                 active: true,
                 scope: joined(&session.scopes),
                 token_type: Some("refresh_token"),
                 sub: Some(session.user),
-                exp: Some(session.expires_at.div_euclid(1000)),
+                exp: Some(ends.div_euclid(1000)),
                 iat: Some(session.renewed_at.div_euclid(1000)),
                 iss: policy.issuer.clone(),
                 aud: None,
@@ -83,8 +86,4 @@ where
             aud: policy.audience.clone(),
         })
     }
-}
-
-fn joined(scopes: &[String]) -> Option<String> {
-    (!scopes.is_empty()).then(|| scopes.join(" "))
 }

@@ -23,8 +23,9 @@ use crate::jws::{Key, Material};
 /// A clone is cheap and shares the keys. `Debug` shows key ids and algorithms only.
 ///
 /// # Examples
-/// Rotating a secret without signing anybody out: the new key signs, the old one verifies until its last token has
-/// expired.
+/// Rotating a secret without signing anybody out: the new key signs, and the old one stays listed until its last refresh
+/// token is over: for [`Policy::idle`](crate::Policy::idle), or for [`Policy::absolute`](crate::Policy::absolute) where
+/// refresh tokens do not rotate. Of a key pair it is the private key that stays listed: refresh tokens need it.
 /// ```
 /// use utils_token_auth::Keys;
 ///

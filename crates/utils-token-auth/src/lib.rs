@@ -11,7 +11,8 @@
 //!
 //! /// What an access token says; asked at login and at every renewal.
 //! async fn claims(session: Session) -> Result<Claims, Refusal> {
-//!     Ok(Claims { scopes: session.data_as()? })
+//!     // data of a release that stored something else: sign in again
+//!     Ok(Claims { scopes: session.data_as().map_err(|_| Refusal::Denied)? })
 //! }
 //!
 //! # #[actix_web::main]

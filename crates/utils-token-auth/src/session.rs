@@ -1,4 +1,4 @@
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use serde::{Serialize, Serializer, de::DeserializeOwned};
 use serde_json::Value;
@@ -16,8 +16,8 @@ pub struct Session {
     pub user: String,
     /// What the application stored at login, for its claims function.
     pub data: Value,
-    /// The scopes of the first access token; a renewal never goes beyond them.
-    pub scopes: Vec<String>,
+    /// The scopes of the first access token, by the claim they were in; a renewal never goes beyond them.
+    pub scopes: BTreeMap<String, Vec<String>>,
     /// SHA-256 of the secret that only the client has.
     pub secret_hash: [u8; 32],
     /// How often the refresh token was rotated.
@@ -128,7 +128,9 @@ impl Session {
     /// What the application stored at login, as `T`.
     ///
     /// # Errors
-    /// When the data has another shape, because it was stored by an older release for example.
+    /// When the data has another shape, because it was stored by an older release for example. In a claims function
+    /// `?` makes it 503 at every renewal, until the session's time is over; with `map_err(|_| Refusal::Denied)` the
+    /// user signs in again.
     pub fn data_as<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         T::deserialize(&self.data)
     }

@@ -128,7 +128,10 @@ where
     /// Says once in the log what is missing when sessions are shared and nobody listens to the other processes.
     pub(crate) fn warn_if_not_started(&self) {
         let missing = S::SHARED && self.inner.revocations.synced_at().is_none();
-        if missing && !self.inner.warned.swap(true, Ordering::Relaxed) {
+        if missing
+            && !self.inner.warned.load(Ordering::Relaxed)
+            && !self.inner.warned.swap(true, Ordering::Relaxed)
+        {
             tracing::warn!(
                 "call `start()`: revocations of other processes, and before a restart, are not known"
             );

@@ -27,7 +27,7 @@ async fn a_rotation_moves_one_session_and_its_device<S: Store>(store: &S, other_
     let user = new_user("mover");
     let before = Session {
         data: json!({"role": "editor"}),
-        scopes: vec!["read".to_owned()],
+        scopes: [("scope".to_owned(), vec!["read".to_owned()])].into(),
         generation: 41,
         client: Client::unknown().ip([192, 0, 2, 1].into()).user_agent("old").label("phone"),
         ..session(&user)

@@ -28,7 +28,9 @@ where
     let plain = session(&user);
     let full = Session {
         data: json!({"z": [1, 2.5, null, "\u{0}\u{1f980}"], "a": {"nested": {"scopes": ["read"]}}, "big": i64::MAX}),
-        scopes: vec!["orders:read".to_owned(), "with blank".to_owned(), "ünï".to_owned()],
+        scopes: [("scopes", vec!["orders:read", "with blank", "ünï"]), ("scope", Vec::new())]
+            .map(|(claim, scopes)| (claim.to_owned(), scopes.into_iter().map(str::to_owned).collect()))
+            .into(),
         secret_hash: std::array::from_fn(|byte| u8::try_from(byte * 8).unwrap_or(0)),
         generation: 2_147_483_647,
         revoked: Some(Revoked { at: NOW - 5, why: Why::Password }),

@@ -35,10 +35,9 @@ use crate::error::Error;
 /// # #[derive(serde::Serialize, serde::Deserialize)] struct Claims { scopes: Vec<String> }
 /// # impl Scopes for Claims { fn has_scope(&self, scope: &str) -> bool { self.scopes.has_scope(scope) } }
 ///
-/// fn admin(http: &HttpAuth<Claims, MemoryStore>) -> actix_web::Scope<impl actix_web::dev::ServiceFactory<
-///     actix_web::dev::ServiceRequest, Config = (), Response = actix_web::dev::ServiceResponse<
-///     actix_web::body::EitherBody<actix_web::body::BoxBody>>, Error = actix_web::Error, InitError = ()>> {
-///     web::scope("/admin").wrap(http.protect().scope("admin").fresh(Duration::from_secs(3600)).confirm())
+/// fn admin(config: &mut web::ServiceConfig, http: &HttpAuth<Claims, MemoryStore>) {
+///     let protect = http.protect().scope("admin").fresh(Duration::from_secs(3600)).confirm();
+///     config.service(web::scope("/admin").wrap(protect));
 /// }
 /// ```
 pub struct Protect<C> {

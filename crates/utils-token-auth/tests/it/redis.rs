@@ -19,7 +19,7 @@ struct RedisStore {
 struct Fixed {
     user: String,
     data: serde_json::Value,
-    scopes: Vec<String>,
+    scopes: std::collections::BTreeMap<String, Vec<String>>,
     secret_hash: [u8; 32],
     created_at: i64,
     label: Option<String>,

@@ -75,9 +75,42 @@ async fn s3_after_the_access_token_has_expired_the_refresh_token_logs_out() {
     let pair = world.login("ana").await;
     let refresh = pair.refresh_token.unwrap();
     world.later(HOUR);
-    assert!(!world.auth.logout(&pair.token).await.unwrap());
     assert!(world.auth.logout(&refresh).await.unwrap());
     world.refused(&refresh).await;
+    assert!(!world.auth.logout(&pair.token).await.unwrap());
+}
+
+#[actix_web::test]
+async fn s3_an_access_token_that_has_expired_logs_out_while_its_session_could_be_renewed() {
+    let world = World::new();
+    for (later, ends) in [(HOUR, true), (13 * DAY, true), (15 * DAY, false)] {
+        let pair = world.login("ana").await;
+        world.later(later);
+        assert!(matches!(world.auth.verify(&pair.token), Err(Error::Expired(_))));
+        assert_eq!(world.auth.logout(&pair.token).await.unwrap(), ends, "{later:?}");
+        world.refused(&pair.refresh_token.unwrap()).await;
+    }
+    let foreign = World::signing(
+        utils_token_auth::Keys::hs256("1", b"another secret, of another service, 32 bytes").unwrap(),
+        world.auth.store().clone(),
+        Policy::default(),
+        world.clock.clone(),
+    );
+    let pair = world.login("ana").await;
+    world.later(HOUR);
+    assert!(!foreign.auth.logout(&pair.token).await.unwrap(), "only by the key that signed it");
+}
+
+#[actix_web::test]
+async fn a_refresh_token_is_said_to_end_when_it_does() {
+    let world = World::with(Policy::default().idle(10 * DAY).absolute(25 * DAY));
+    let mut refresh = world.refresh_token("ana").await;
+    for (ends, later) in [(10, 9 * DAY), (19, 7 * DAY), (25, DAY)] {
+        let said = world.auth.introspect(&refresh).await.unwrap().exp;
+        assert_eq!(said, Some(START / 1000 + ends * 86_400));
+        world.later(later);
+        refresh = world.rotated(&refresh).await;
+    }
 }
 
 /// OWASP Session Management: users see their sessions and end each.

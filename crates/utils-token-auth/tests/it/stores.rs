@@ -83,6 +83,23 @@ mod sqlite {
         assert!(matches!(refused, Err(DieselStoreError::InsideTransaction)), "{refused:?}");
     }
 
+    #[actix_web::test]
+    async fn a_store_in_memory_is_one_database() {
+        for url in [":memory:", "", "file::memory:", "file:sessions?mode=memory"] {
+            let store = DieselStore::<SqliteConnection>::open(url).unwrap();
+            store.migrate().await.unwrap();
+            let reads: Vec<_> = (0..16)
+                .map(|_| {
+                    let store = store.clone();
+                    actix_web::rt::spawn(async move { store.get(Sid::from_bytes([0; 16])).await })
+                })
+                .collect();
+            for read in reads {
+                assert!(read.await.unwrap().unwrap().is_none());
+            }
+        }
+    }
+
     #[test]
     fn the_migration_can_be_undone() {
         use diesel_migrations::MigrationHarness;

@@ -4,7 +4,7 @@ CREATE TABLE auth_sessions (
     id          BINARY(16)     NOT NULL PRIMARY KEY,
     user_id     VARBINARY(255) NOT NULL, -- UTF-8; as text, MySQL would hold "Ana", "ana" and "ana " for one user
     data        MEDIUMTEXT     NOT NULL, -- the application's JSON
-    scopes      TEXT           NOT NULL, -- granted at login, a JSON list
+    scopes      TEXT           NOT NULL, -- granted at login, a JSON object of lists
     secret_hash BINARY(32)     NOT NULL, -- SHA-256 of what only the client has
     generation  INTEGER        NOT NULL, -- rotations of the refresh token
     created_at  BIGINT         NOT NULL,

@@ -4,7 +4,7 @@ CREATE TABLE auth_sessions (
     id          BYTEA    NOT NULL PRIMARY KEY, -- 16 random bytes
     user_id     TEXT     NOT NULL,
     data        TEXT     NOT NULL,             -- the application's JSON
-    scopes      TEXT     NOT NULL,             -- granted at login, a JSON list
+    scopes      TEXT     NOT NULL,             -- granted at login, a JSON object of lists
     secret_hash BYTEA    NOT NULL,             -- SHA-256 of what only the client has
     generation  INTEGER  NOT NULL,             -- rotations of the refresh token
     created_at  BIGINT   NOT NULL,
