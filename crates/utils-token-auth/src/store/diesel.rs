@@ -78,15 +78,20 @@ impl<Conn: Migrate> DieselStore<Conn> {
     /// Makes a pool of its own for a database.
     ///
     /// SQLite files are set to WAL mode with a `busy_timeout` of 5 s and `synchronous = NORMAL`: nothing is lost when
-    /// the process dies, and at most the last moments when the machine does.
+    /// the process dies, and at most the last moments when the machine does. `:memory:` is one connection.
     ///
     /// # Errors
     /// [`DieselStoreError::Pool`] when no connection could be made.
     pub fn open(url: &str) -> Result<Self, DieselStoreError> {
         let manager = ConnectionManager::<Conn>::new(url);
         // the first connection alone, because changing SQLite's journal mode does not wait for others who do
-        let pool = Pool::builder()
-            .max_size(POOL_SIZE)
+        let builder = if Conn::is_private(url) {
+            // no second connection would see the tables, and none is left without this one
+            Pool::builder().max_size(1).idle_timeout(None).max_lifetime(None)
+        } else {
+            Pool::builder().max_size(POOL_SIZE)
+        };
+        let pool = builder
             .min_idle(Some(1))
             .connection_timeout(CONNECTION_TIMEOUT)
             .test_on_check_out(Conn::IS_REMOTE)
@@ -184,7 +189,7 @@ fn retry<T>(mut work: impl FnMut() -> Result<T, DieselStoreError>) -> Result<T, 
 
 /// The same statements for each connection type: Diesel's bounds for "any of the three" would be longer than they.
 macro_rules! store_on {
-    ($connection:ty, $revoke:path) => {
+    ($connection:ty, $revoke:expr) => {
         impl DieselStore<$connection> {
             fn select(connection: &mut $connection, id: Sid) -> Result<Option<Session>, DieselStoreError> {
                 let row: Option<Row> =
@@ -257,9 +262,8 @@ macro_rules! store_on {
 
             async fn revoke(&self, which: Which<'_>, why: Why, at: i64) -> Result<usize, DieselStoreError> {
                 let (user, which) = (which.user().to_owned(), Owned::from(which));
-                let announces = self.announces;
-                self.run(move |connection| retry(|| $revoke(connection, &user, which, why, at, announces)))
-                    .await
+                let revoke: Revoke<$connection> = $revoke(self);
+                self.run(move |connection| retry(|| revoke(connection, &user, which, why, at))).await
             }
 
             async fn list(&self, user: &str, live: LiveAt) -> Result<Vec<Session>, DieselStoreError> {
@@ -327,6 +331,9 @@ macro_rules! store_on {
     };
 }
 
+/// Ends the sessions of a user.
+type Revoke<Conn> = fn(&mut Conn, &str, Owned, Why, i64) -> Result<usize, DieselStoreError>;
+
 /// [`Which`] without the user, for another thread.
 #[derive(Clone, Copy)]
 pub(crate) enum Owned {
@@ -353,7 +360,6 @@ macro_rules! revoke_on {
             which: Owned,
             why: Why,
             at: i64,
-            _announces: bool,
         ) -> Result<usize, DieselStoreError> {
             let id = auth_sessions::id;
             let count = match which {
@@ -371,14 +377,14 @@ macro_rules! revoke_on {
 #[cfg(feature = "sqlite")]
 revoke_on!(revoke_on_sqlite, SqliteConnection);
 #[cfg(feature = "sqlite")]
-store_on!(SqliteConnection, revoke_on_sqlite);
+store_on!(SqliteConnection, |_: &Self| revoke_on_sqlite);
 
 #[cfg(feature = "postgres")]
 revoke_on!(revoke_on_postgres, PgConnection);
 #[cfg(feature = "postgres")]
-store_on!(PgConnection, notify::revoke);
+store_on!(PgConnection, |store: &Self| if store.announces { notify::revoke } else { revoke_on_postgres });
 
 #[cfg(feature = "mysql")]
 revoke_on!(revoke_on_mysql, MysqlConnection);
 #[cfg(feature = "mysql")]
-store_on!(MysqlConnection, revoke_on_mysql);
+store_on!(MysqlConnection, |_: &Self| revoke_on_mysql);

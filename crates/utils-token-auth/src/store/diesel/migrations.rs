@@ -19,6 +19,12 @@ pub trait Migrate: R2D2Connection + 'static {
     /// Whether the database is on the other end of a network, where connections break.
     const IS_REMOTE: bool = true;
 
+    /// Whether each connection to this URL has a database of its own, as SQLite's in memory.
+    #[must_use]
+    fn is_private(_url: &str) -> bool {
+        false
+    }
+
     /// Sets a new connection up.
     ///
     /// # Errors
@@ -59,6 +65,11 @@ impl<Conn: Migrate> CustomizeConnection<Conn, R2D2Error> for Prepare {
 impl Migrate for diesel::SqliteConnection {
     const IS_REMOTE: bool = false;
 
+    fn is_private(url: &str) -> bool {
+        // an empty name is a file of SQLite's own
+        url.is_empty() || url.contains(":memory:") || url.contains("mode=memory")
+    }
+
     fn prepare(&mut self) -> diesel::QueryResult<()> {
         use diesel::connection::SimpleConnection;
         // the time-out first, because changing the journal mode takes a lock itself
@@ -94,10 +105,17 @@ impl Migrate for diesel::PgConnection {
 #[cfg(feature = "mysql")]
 impl Migrate for diesel::MysqlConnection {
     fn run_missing(&mut self) -> Result<(), DieselStoreError> {
-        use diesel::RunQueryDsl;
+        use diesel::{
+            RunQueryDsl,
+            sql_types::{Integer, Nullable},
+        };
         // named locks are the server's, so the name holds the database
         const LOCK: &str = "CONCAT('utils_token_auth.', LEFT(MD5(DATABASE()), 32))";
-        diesel::sql_query(format!("SELECT GET_LOCK({LOCK}, 60)")).execute(self)?;
+        // 1, or 0 when the time is over, or NULL when it was interrupted
+        let lock = diesel::dsl::sql::<Nullable<Integer>>(&format!("GET_LOCK({LOCK}, 60)"));
+        if diesel::select(lock).get_result::<Option<i32>>(self)? != Some(1) {
+            return Err(DieselStoreError::Migration("another process is migrating the tables".into()));
+        }
         let done = self.run_pending_migrations(MYSQL_MIGRATIONS).map(drop);
         diesel::sql_query(format!("SELECT RELEASE_LOCK({LOCK})")).execute(self)?;
         done.map_err(DieselStoreError::Migration)

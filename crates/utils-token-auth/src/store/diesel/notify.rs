@@ -14,7 +14,7 @@ use diesel::{
     sql_types::{BigInt, Binary, SmallInt, Text},
 };
 
-use super::{DieselStore, DieselStoreError, Owned, revoke_on_postgres};
+use super::{DieselStore, DieselStoreError, Owned};
 use crate::{
     Sid,
     clock::{Clock, SystemClock, whole_ms},
@@ -42,7 +42,7 @@ impl DieselStore<PgConnection> {
     }
 }
 
-/// Ends sessions and, if asked to, announces them: in the same statement, so that nothing is announced that did not
+/// Ends sessions and announces them: in the same statement, so that nothing is announced that did not
 /// happen, and nothing that happened is kept quiet.
 pub(super) fn revoke(
     connection: &mut PgConnection,
@@ -50,11 +50,7 @@ pub(super) fn revoke(
     which: Owned,
     why: Why,
     at: i64,
-    announces: bool,
 ) -> Result<usize, DieselStoreError> {
-    if !announces {
-        return revoke_on_postgres(connection, user, which, why, at, announces);
-    }
     let (condition, id): (_, &[u8]) = match &which {
         Owned::One(id) => ("id = $4", id.as_bytes()),
         Owned::Others(keep) => ("id <> $4", keep.as_bytes()),
