@@ -33,6 +33,8 @@ pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 /// | no connection of the r2d2 pool in time | 503 | `busy` |
 /// | anything else | 500 | `internal` |
 ///
+/// These are found below an error that wraps them as well, unless a [`CauseOf`](crate::CauseOf) says otherwise.
+///
 /// ```
 /// use actix_web::{get, web::{Json, Path}};
 /// use utils_restful::{ApiError, OrNotFound, Result, ensure};

@@ -1,21 +1,21 @@
 use std::error::Error as StdError;
 
-use crate::{catalogue::INTERNAL, kind::ErrorKind};
+use crate::{catalogue::INTERNAL, cause_of::CauseOf, kind::ErrorKind};
 
 /// The kind of an error that `?` met: what HTTP has a status for, else the server's fault.
 pub(crate) fn kind_of(error: &(dyn StdError + 'static)) -> &'static ErrorKind {
-    #[cfg(feature = "diesel")]
-    {
-        // also below an error that wraps it, such as that of a session or of the job table
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(kind) = kind_of_diesel(error) {
-                return kind;
-            }
-            cause = error.source();
+    // also below an error that wraps it, such as that of a session or of the job table
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(cause) = error.downcast_ref::<CauseOf>() {
+            return cause.kind();
         }
+        #[cfg(feature = "diesel")]
+        if let Some(kind) = kind_of_diesel(error) {
+            return kind;
+        }
+        cause = error.source();
     }
-    let _ = error; // nothing else is known without the feature
     &INTERNAL
 }
 

@@ -26,8 +26,8 @@
 //! - [`Restful`], the middleware: unknown paths, wrong methods, whatever extractors refuse, panics and text
 //!   answers.
 //! - [`ApiError`], [`ensure!`], [`OrNotFound`], [`OrRespond`]: errors of handlers, with `?` on anything.
-//! - [`ErrorKind`] and [`ErrorBody`], for crates with errors of their own: a stable code, and messages by
-//!   field.
+//! - [`ErrorKind`], [`ErrorBody`] and [`CauseOf`], for crates with errors of their own: a stable code, messages
+//!   by field, and causes that are not the client's business.
 //! - [`ExpectedJson`], the body that has to be JSON; [`message`](message()) and [`Plain`], answers of one
 //!   sentence.
 #![cfg_attr(feature = "decimal", doc = "- [`Exact`], a decimal that keeps every digit on the wire.")]
@@ -43,6 +43,7 @@ mod accept;
 mod api_error;
 mod body;
 mod catalogue;
+mod cause_of;
 mod error;
 #[cfg(feature = "decimal")]
 mod exact;
@@ -68,6 +69,7 @@ pub use crate::{
     api_error::{ApiError, Result},
     body::ErrorBody,
     catalogue::ERRORS,
+    cause_of::CauseOf,
     error::ExpectedJsonError,
     expected_json::{ExpectedJson, ExpectedJsonConfig},
     kind::ErrorKind,

@@ -1,7 +1,7 @@
 use std::{error::Error as StdError, time::Duration};
 
 use actix_web::http::StatusCode;
-use utils_restful::ErrorKind;
+use utils_restful::{CauseOf, ErrorKind};
 
 use crate::{
     policy::PolicyError,
@@ -109,13 +109,14 @@ pub enum Refusal {
 
 impl<E: StdError + Send + Sync + 'static> From<E> for Refusal {
     fn from(error: E) -> Self {
-        Self::Unavailable(Box::new(error))
+        // a row that the claims function missed is not what the client asked for
+        Self::Unavailable(Box::new(CauseOf::new(&SESSIONS_UNAVAILABLE, error)))
     }
 }
 
 impl Error {
     pub(crate) fn store(error: impl StdError + Send + Sync + 'static) -> Self {
-        Self::Store(Box::new(error))
+        Self::Store(Box::new(CauseOf::new(&SESSIONS_UNAVAILABLE, error)))
     }
 
     pub(crate) fn internal(error: impl Into<Cause>) -> Self {

@@ -21,7 +21,7 @@ use actix_web::{
     },
 };
 use sha2::{Digest, Sha256};
-use utils_restful::ErrorKind;
+use utils_restful::{CauseOf, ErrorKind};
 
 use crate::clock::{Clock, SystemClock};
 
@@ -439,5 +439,5 @@ fn whole_seconds(duration: Duration) -> u64 {
 }
 
 fn store_error(error: impl std::error::Error + Send + Sync + 'static) -> ThrottleError {
-    ThrottleError::Store(Box::new(error))
+    ThrottleError::Store(Box::new(CauseOf::new(&LOGIN_THROTTLE_DOWN, error)))
 }

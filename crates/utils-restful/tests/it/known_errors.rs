@@ -7,7 +7,7 @@ use diesel::{
     result::{DatabaseErrorKind, Error},
 };
 use expect_test::{Expect, expect};
-use utils_restful::ApiError;
+use utils_restful::{ApiError, CauseOf, ErrorKind, StatusCode};
 
 use crate::application::read;
 
@@ -39,6 +39,25 @@ async fn everything_else_is_the_servers_fault() {
         Error::RollbackTransaction,
     ] {
         check(error, expect![[r#"500 application/json {"_errors":["Internal Server Error"]}"#]]).await;
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the quota could not be read")]
+struct Wrapped<E: std::error::Error + 'static>(#[source] E);
+
+#[actix_rt::test]
+async fn a_cause_with_a_kind_of_its_own_decides_and_nothing_below_it() {
+    static DOWN: ErrorKind = ErrorKind::new("down", StatusCode::SERVICE_UNAVAILABLE, "Come back.");
+
+    check(Wrapped(Error::NotFound), expect![[r#"404 application/json {"_errors":["Not Found"]}"#]]).await;
+    for cause in [Error::NotFound, database_error(DatabaseErrorKind::UniqueViolation)] {
+        let text = cause.to_string();
+        let error = ApiError::from(Wrapped(CauseOf::new(&DOWN, Wrapped(cause))));
+        let log: Vec<String> =
+            std::iter::successors(error.cause(), |error| error.source()).map(ToString::to_string).collect();
+        assert_eq!(log, ["the quota could not be read", "the quota could not be read", &*text]);
+        check(error, expect![[r#"503 application/json {"_errors":["Service Unavailable"]}"#]]).await;
     }
 }
 

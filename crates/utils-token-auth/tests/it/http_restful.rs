@@ -9,9 +9,9 @@ use actix_web::{
     web,
 };
 use utils_restful::{ApiError, OrRespond, Restful};
-use utils_token_auth::Auth;
+use utils_token_auth::{Auth, Client, Keys, MemoryStore, Refusal, Session, TokenAuth};
 
-use crate::http_app::{Answer, Claims, Site, request, with_token};
+use crate::http_app::{Answer, Claims, SECRET, Site, request, with_token};
 
 async fn send(site: &Site, request: TestRequest) -> Answer {
     let write = |auth: Auth<Claims>| async move {
@@ -84,5 +84,42 @@ async fn an_outage_is_503_without_a_word_about_the_database() {
         let answer = send(&site, with_token(Method::GET, path, &token)).await;
         assert_eq!(answer.text, r#"{"_errors":["sessions are not available at the moment"]}"#);
         assert_eq!((answer.status, answer.header("Retry-After")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+    }
+}
+
+/// What a claims function may fail with: Diesel's errors have a status of their own elsewhere.
+fn no_such_row() -> Result<Claims, Refusal> {
+    #[cfg(feature = "sqlite")]
+    Err(diesel::result::Error::NotFound)?;
+    Err(std::io::Error::other("no such row"))?
+}
+
+#[actix_rt::test]
+async fn a_row_that_the_claims_function_missed_is_503_and_never_404() {
+    let keys = Keys::hs256("1", SECRET).unwrap();
+    let auth =
+        TokenAuth::new(keys, MemoryStore::new(), |_: Session| async { no_such_row() }).build().unwrap();
+    let hidden = {
+        let auth = auth.clone();
+        move || {
+            let auth = auth.clone();
+            async move { Ok::<_, ApiError>(auth.login("ann", (), Client::unknown()).await?) }
+        }
+    };
+    let kept = move || {
+        let auth = auth.clone();
+        async move { auth.login("ann", (), Client::unknown()).await.or_respond() }
+    };
+    let app = App::new()
+        .route("/hidden", web::post().to(hidden))
+        .route("/kept", web::post().to(kept))
+        .wrap(Restful::new());
+    let app = test::init_service(app).await;
+    for path in ["/hidden", "/kept"] {
+        let request = TestRequest::post().uri(path).insert_header(("Accept", "application/problem+json"));
+        let answer = Answer::of(app.call(request.to_request()).await).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {answer:?}");
+        assert_eq!(answer.json()["code"], "sessions_unavailable", "{path}");
+        assert!(!answer.text.contains("row"), "{path}: {answer:?}");
     }
 }
