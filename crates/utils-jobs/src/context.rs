@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::{
-    Failure, JobConn, JobId, Jobs, JobsError, Retry, Sessions,
+    Failure, Follow, JobConn, JobId, Jobs, JobsError, Retry, Sessions,
     failure::Next,
     pump::Msg,
     store::{
@@ -114,6 +114,18 @@ impl Context {
     #[must_use]
     pub fn jobs(&self) -> &Jobs {
         &self.inner.jobs
+    }
+
+    /// What the job before this one gave back, or all members of the group before it.
+    ///
+    /// # Errors
+    /// A final failure when the job was enqueued alone, or when the input is not of this type.
+    pub fn input<J: Follow>(&self) -> Result<J::Input, Failure> {
+        let Some(input) = &self.inner.claimed.input else {
+            return Err(Retry::never("the job has no input: it was not enqueued after another one"));
+        };
+        serde_json::from_str(input)
+            .map_err(|error| Retry::never(format!("its input cannot be read: {error}")))
     }
 
     /// What the worker was given with [`Worker::data`](crate::Worker::data).
@@ -231,9 +243,16 @@ impl Context {
             result: Some(result),
             error: None,
             uncount: false,
+            has_next: claimed.has_next != 0,
         };
         let ended = sql::finish(conn, &self.inner.worker, &[finish], self.inner.jobs.clock().millis())?;
-        if ended == 1 { Ok(()) } else { Err(diesel::result::Error::RollbackTransaction) }
+        if ended.count != 1 {
+            return Err(diesel::result::Error::RollbackTransaction);
+        }
+        if ended.freed > 0 {
+            self.inner.jobs.soon();
+        }
+        Ok(())
     }
 
     /// Whether this attempt still holds the job, asked of the table inside a transaction.

@@ -57,6 +57,12 @@ pub enum JobsError {
         /// Where the connection goes.
         connection: &'static str,
     },
+    /// The first that has this unique or idempotency key has not ended, and a flow takes no jobs of others.
+    #[error("a job {name} with the same key is there already")]
+    KeyTaken {
+        /// The job's name.
+        name: String,
+    },
     /// There is no job with this id, or no longer.
     #[error("there is no such job")]
     NotFound,

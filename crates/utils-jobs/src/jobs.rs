@@ -1,6 +1,7 @@
 mod admin;
 mod builder;
 mod enqueue;
+mod flow;
 mod listen;
 mod waiting;
 
@@ -22,6 +23,7 @@ pub use self::{
     admin::{Cancellation, Counts},
     builder::JobsBuilder,
     enqueue::Enqueued,
+    flow::{Chain, Flow, Follow, Group},
 };
 use crate::{
     Clock, Job, JobConn, JobsError, JobsSettings, Sessions, SessionsError,

@@ -50,6 +50,7 @@
 //!   or the memory. Jobs are held by lease; one whose worker is killed is run again.
 //! - [`Context`] is what a running job knows and can do: progress, cancellation, sessions, and
 //!   [`finish_in`](Context::finish_in) for effects that happen exactly once.
+//! - [`Jobs::chain`] and [`Jobs::group`] let jobs wait for others and take up what they give back.
 //! - [`Jobs::metrics`] is for Prometheus, a [`TraceParent`] joins a request to its jobs, and with the feature `actix` a
 //!   job's progress is streamed to a browser.
 //! - [`Sessions`] gives handlers, jobs and scripts Diesel connections without blocking the event loop.
@@ -96,7 +97,7 @@ pub use crate::{
     failure::{Failure, Retry},
     id::{AnyJob, JobId},
     job::{Enqueue, Job, NewJob},
-    jobs::{Cancellation, Counts, Enqueued, Jobs, JobsBuilder},
+    jobs::{Cancellation, Chain, Counts, Enqueued, Flow, Follow, Group, Jobs, JobsBuilder},
     list::{Filter, JobStatus, State},
     metrics::METRICS_CONTENT_TYPE,
     migrations::migrate,

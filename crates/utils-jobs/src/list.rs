@@ -16,6 +16,8 @@ use crate::{
 pub enum State {
     /// Its time has not come: delayed, or between two attempts.
     Scheduled,
+    /// Waits for other jobs to end, see [`Jobs::chain`](crate::Jobs::chain).
+    Blocked,
     /// Ready for the next free worker.
     Waiting,
     /// A worker holds it.
@@ -32,7 +34,8 @@ pub enum State {
 
 impl State {
     /// All states.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Blocked,
         Self::Scheduled,
         Self::Waiting,
         Self::Running,
@@ -53,6 +56,7 @@ impl State {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
+            Self::Blocked => "blocked",
             Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Done => "done",
@@ -65,6 +69,7 @@ impl State {
     pub(crate) fn code(self) -> i32 {
         match self {
             Self::Scheduled => state::SCHEDULED,
+            Self::Blocked => state::BLOCKED,
             Self::Waiting => state::WAITING,
             Self::Running => state::RUNNING,
             Self::Done => state::DONE,

@@ -350,6 +350,9 @@ impl Pump {
             // Ends of jobs that were finished in a transaction of their own, or that another worker has.
             tracing::debug!(worker = %self.config.worker, refused = done.refused, "ends that came too late");
         }
+        if done.freed > 0 {
+            self.config.jobs.wake();
+        }
         if done.reaped > 0 {
             tracing::warn!(jobs = done.reaped, "took back jobs of workers that died or stalled");
         }
@@ -462,6 +465,9 @@ impl Pump {
                             "the end of a job cannot be written down");
                     }
                     self.config.jobs.announce_end(&end.id);
+                    if end.has_next {
+                        self.config.jobs.wake();
+                    }
                 }
                 Err(_) => {
                     kept.push(end);
@@ -574,5 +580,14 @@ impl Pump {
 /// An end that gives a job back.
 fn back(id: String, attempts: i32, uncount: bool) -> Finish {
     let error = (!uncount).then(|| "the worker was stopped while the job ran".to_owned());
-    Finish { id, attempts, state: state::WAITING, run_at: None, result: None, error, uncount }
+    Finish {
+        id,
+        attempts,
+        state: state::WAITING,
+        run_at: None,
+        result: None,
+        error,
+        uncount,
+        has_next: false,
+    }
 }

@@ -275,6 +275,7 @@ pub(crate) fn dead(claimed: &Claimed, error: impl Into<String>) -> Finish {
         result: None,
         error: Some(one_line(&error.into())),
         uncount: false,
+        has_next: false,
     }
 }
 
@@ -292,6 +293,7 @@ fn decide(
         result: None,
         error: None,
         uncount: false,
+        has_next: claimed.has_next != 0,
     };
     let error = match outcome {
         Ok(result) => {

@@ -44,7 +44,7 @@ impl Jobs {
             }
             State::Cancelled => Err(JobsError::Cancelled),
             State::Expired => Err(JobsError::Expired),
-            State::Dead | State::Scheduled | State::Waiting | State::Running => {
+            State::Dead | State::Scheduled | State::Blocked | State::Waiting | State::Running => {
                 Err(JobsError::Failed { reason: status.error.unwrap_or_default() })
             }
         }
@@ -53,7 +53,8 @@ impl Jobs {
     /// Waits for the end of a job, however it ends.
     ///
     /// # Errors
-    /// [`JobsError::StillRunning`] when the time is over, [`JobsError::NotFound`] when there is no such job.
+    /// [`JobsError::StillRunning`] when the time is over, [`JobsError::NotFound`] when there is no such job,
+    /// [`JobsError::Failed`] when it waits for another one that did not end well.
     pub async fn wait_status(&self, id: impl AsRef<str>, time: Duration) -> Result<JobStatus, JobsError> {
         let deadline = Instant::now() + time;
         let mut look = Duration::from_millis(10);
@@ -65,6 +66,13 @@ impl Jobs {
             let status = self.status(&id).await?.ok_or(JobsError::NotFound)?;
             if status.state.is_final() {
                 return Ok(status);
+            }
+            if status.state == State::Blocked {
+                let blocked = id.as_ref().to_owned();
+                let broken = self.blocking(move |jobs| jobs.store().broken(&blocked)).await?;
+                if let Some(reason) = broken {
+                    return Err(JobsError::Failed { reason });
+                }
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -122,7 +130,7 @@ impl Jobs {
     }
 
     /// Gives a dead, cancelled or expired job a new start, with all its attempts and without an expiry. False when it is
-    /// none of these, or not there.
+    /// none of these, not there, or when a job that it waited for was deleted. What waits for it goes on when it ends well.
     ///
     /// # Errors
     /// [`JobsError::Sessions`].

@@ -4,6 +4,7 @@ use std::any::Any;
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
     conn::{JobConn, Statement},
+    flow::{self, NewFlow},
     row::{Count, Finish, Inserted, NewRow, Record, SeenWorker},
     sql,
 };
@@ -57,6 +58,19 @@ impl<C: JobConn> Store for DieselStore<C> {
 
     fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError> {
         self.tx(|conn| sql::insert(conn, rows))
+    }
+
+    fn insert_flow(&self, new: &NewFlow) -> Result<(), JobsError> {
+        self.sessions.with(|conn| {
+            if C::DIALECT == Dialect::Mysql {
+                conn.execute(Statement::new("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))?; // as in `tx`
+            }
+            flow::insert(conn, new)
+        })
+    }
+
+    fn broken(&self, id: &str) -> Result<Option<String>, JobsError> {
+        self.run(|conn| flow::broken(conn, id))
     }
 
     fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError> {

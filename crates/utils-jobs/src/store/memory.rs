@@ -1,4 +1,6 @@
 //! Jobs in the memory of this process: the same rules as the SQL, for tests and for programs that need no more.
+mod flow;
+
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
@@ -7,6 +9,7 @@ use std::{
 
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
+    flow::NewFlow,
     row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Record, SeenWorker, Want, state},
 };
 use crate::{
@@ -26,6 +29,7 @@ struct Table {
     paused: BTreeSet<String>,
     ticks: BTreeMap<String, i64>,
     workers: BTreeMap<String, SeenWorker>,
+    waits: Vec<flow::Waits>,
 }
 
 #[derive(Debug, Clone)]
@@ -33,6 +37,9 @@ struct Row {
     record: Record,
     keep_key: bool,
     lease_until: i64,
+    waits_for: i64,
+    has_next: bool,
+    input: Option<String>,
 }
 
 impl MemoryStore {
@@ -95,7 +102,17 @@ impl Table {
             result: None,
             error: None,
         };
-        self.jobs.insert(row.id.clone(), Row { record, keep_key: row.keep_key, lease_until: 0 });
+        self.jobs.insert(
+            row.id.clone(),
+            Row {
+                record,
+                keep_key: row.keep_key,
+                lease_until: 0,
+                waits_for: 0,
+                has_next: false,
+                input: None,
+            },
+        );
         Inserted { id: row.id.clone(), is_new: true }
     }
 
@@ -192,6 +209,8 @@ impl Table {
                 created_at: record.created_at,
                 unique_key: record.unique_key.clone(),
                 meta: record.meta.clone(),
+                has_next: row.has_next.into(),
+                input: row.input.clone(),
             });
         }
         claimed
@@ -220,6 +239,14 @@ impl Store for MemoryStore {
         Ok(rows.iter().map(|row| table.insert(row)).collect())
     }
 
+    fn insert_flow(&self, flow: &NewFlow) -> Result<(), JobsError> {
+        self.table().insert_flow(flow)
+    }
+
+    fn broken(&self, id: &str) -> Result<Option<String>, JobsError> {
+        Ok(self.table().broken(id))
+    }
+
     fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError> {
         let mut table = self.table();
         let mut done = RoundDone::default();
@@ -232,7 +259,11 @@ impl Store for MemoryStore {
             }
         }
         for finish in round.finish {
-            done.refused += usize::from(!table.finish(round.worker, finish, round.now));
+            if !table.finish(round.worker, finish, round.now) {
+                done.refused += 1;
+            } else if finish.has_next && finish.state == state::DONE {
+                done.freed += table.advance(finish, round.now);
+            }
         }
         if let Some(held) = round.renew {
             let mut leases = Vec::new();
@@ -283,7 +314,10 @@ impl Store for MemoryStore {
         _: &Finish,
         now: i64,
     ) -> Result<Option<JobsError>, JobsError> {
-        self.table().finish(worker, end, now);
+        let mut table = self.table();
+        if table.finish(worker, end, now) && end.has_next && end.state == state::DONE {
+            table.advance(end, now);
+        }
         Ok(None)
     }
 
@@ -360,7 +394,7 @@ impl Store for MemoryStore {
         let mut table = self.table();
         let Some(row) = table.jobs.get_mut(id) else { return Ok(CancelFound::Missing) };
         Ok(match row.record.state {
-            state::WAITING | state::SCHEDULED => {
+            state::WAITING | state::SCHEDULED | state::BLOCKED => {
                 row.record.error = Some("cancelled before it started".to_owned());
                 row.end(state::CANCELLED, now);
                 CancelFound::AtOnce
@@ -377,9 +411,11 @@ impl Store for MemoryStore {
         let mut table = self.table();
         let ended =
             |row: &&mut Row| matches!(row.record.state, state::DEAD | state::CANCELLED | state::EXPIRED);
-        let Some(row) = table.jobs.get_mut(id).filter(ended) else { return Ok(false) };
+        let Some(row) = table.jobs.get_mut(id).filter(ended).filter(|row| row.waits_for >= 0) else {
+            return Ok(false);
+        };
         let record = &mut row.record;
-        record.state = state::WAITING;
+        record.state = if row.waits_for > 0 { state::BLOCKED } else { state::WAITING };
         record.attempts = 0;
         record.run_at = now;
         record.finished_at = None;
@@ -404,6 +440,9 @@ impl Store for MemoryStore {
         old.truncate(limit);
         for (_, id) in &old {
             table.jobs.remove(id);
+            if of != state::DONE {
+                table.orphan(id, before);
+            }
         }
         Ok(old.len())
     }

@@ -1,13 +1,17 @@
 //! Where jobs are kept: the SQL for three databases and the memory of this process, behind one blocking trait.
 pub(crate) mod conn;
 pub(crate) mod diesel;
+pub(crate) mod flow;
 pub(crate) mod memory;
 pub(crate) mod row;
 pub(crate) mod sql;
 
 use std::any::Any;
 
-use self::row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Progress, Record, SeenWorker, Want};
+use self::{
+    flow::NewFlow,
+    row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Progress, Record, SeenWorker, Want},
+};
 use crate::{JobsError, list::Filter};
 
 /// The databases, and none.
@@ -60,6 +64,8 @@ pub(crate) struct RoundDone {
     pub leases: Option<Vec<Lease>>,
     /// How many jobs of dead workers were taken back.
     pub reaped: usize,
+    /// How many jobs that waited for others may run now.
+    pub freed: usize,
     /// When the next scheduled job is due, when asked to promote.
     pub next_due: Option<i64>,
 }
@@ -92,6 +98,10 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn migrate(&self) -> Result<(), JobsError>;
 
     fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError>;
+    /// Puts all jobs of a flow into the table, or none.
+    fn insert_flow(&self, flow: &NewFlow) -> Result<(), JobsError>;
+    /// Why a job that waits for others will not run.
+    fn broken(&self, id: &str) -> Result<Option<String>, JobsError>;
     fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError>;
     /// Writes one end down, or the `substitute` when the database takes that and not the end. Gives back why not the end.
     fn finish_alone(

@@ -13,6 +13,7 @@ pub(crate) mod state {
     pub(crate) const CANCELLED: i32 = 4;
     pub(crate) const SCHEDULED: i32 = 5;
     pub(crate) const EXPIRED: i32 = 6;
+    pub(crate) const BLOCKED: i32 = 7;
 
     pub(crate) fn is_final(state: i32) -> bool {
         matches!(state, DONE | DEAD | CANCELLED | EXPIRED)
@@ -81,10 +82,13 @@ pub struct Claimed {
     pub unique_key: Option<String>,
     #[diesel(sql_type = Text)]
     pub meta: String,
+    #[diesel(sql_type = Integer)]
+    pub has_next: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub input: Option<String>,
 }
 
-pub(crate) const CLAIMED: &str =
-    "id, name, queue, args, attempts, max_attempts, priority, run_at, created_at, unique_key, meta";
+pub(crate) const CLAIMED: &str = "id, name, queue, args, attempts, max_attempts, priority, run_at, created_at, unique_key, meta, has_next, input";
 
 /// All that is known about a job.
 #[derive(Debug, Clone, QueryableByName)]
@@ -203,6 +207,8 @@ pub(crate) struct Finish {
     pub error: Option<String>,
     /// The attempt does not count: the job had not been started.
     pub uncount: bool,
+    /// Others wait for this job.
+    pub has_next: bool,
 }
 
 /// How far an attempt has come.

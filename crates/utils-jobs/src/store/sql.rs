@@ -6,6 +6,7 @@ use diesel::QueryResult;
 use super::{
     CancelFound, Dialect, Round, RoundDone, WorkerRow,
     conn::{JobConn, Statement, Value},
+    flow,
     row::{
         CLAIMED, Claimed, Count, Finish, Inserted, Lease, Names, NewRow, Progress, RECORD, Record,
         SeenWorker, Want, state,
@@ -35,9 +36,8 @@ pub(crate) fn insert<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<V
             });
         }
     }
-    if C::DIALECT == Dialect::Postgres && !rows.is_empty() {
-        // Delivered at commit, dropped at rollback.
-        conn.texts(Statement::new(format!("SELECT CAST(pg_notify('{CHANNEL}', '') AS TEXT) AS t")))?;
+    if !rows.is_empty() {
+        notify(conn)?;
     }
     Ok(inserted)
 }
@@ -58,6 +58,14 @@ fn chunks(rows: &[NewRow]) -> impl Iterator<Item = &[NewRow]> {
         rest = after;
         Some(chunk)
     })
+}
+
+/// Tells the workers of other processes. Delivered at commit, dropped at rollback.
+pub(super) fn notify<C: JobConn>(conn: &mut C) -> QueryResult<()> {
+    if C::DIALECT == Dialect::Postgres {
+        conn.texts(Statement::new(format!("SELECT CAST(pg_notify('{CHANNEL}', '') AS TEXT) AS t")))?;
+    }
+    Ok(())
 }
 
 fn insert_chunk<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<usize> {
@@ -127,8 +135,9 @@ pub(crate) fn round<C: JobConn>(conn: &mut C, round: &Round<'_>) -> QueryResult<
     for progress in round.progress {
         save_progress(conn, round.worker, progress)?;
     }
-    let finished = finish(conn, round.worker, round.finish, round.now)?;
-    done.refused = round.finish.len().saturating_sub(finished);
+    let ended = finish(conn, round.worker, round.finish, round.now)?;
+    done.refused = round.finish.len().saturating_sub(ended.count);
+    done.freed = ended.freed;
     if let Some(held) = round.renew {
         done.leases = Some(renew(conn, round.worker, held, round.lease_until)?);
     }
@@ -204,12 +213,36 @@ fn claim<C: JobConn>(
     Ok(claimed)
 }
 
-/// Ends attempts. Fenced: only the attempt that holds the job may end it. Gives back how many did.
-pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now: i64) -> QueryResult<usize> {
+/// What [`finish`] did.
+pub(crate) struct Ended {
+    /// How many attempts ended.
+    pub count: usize,
+    /// How many jobs that waited for them may run now.
+    pub freed: usize,
+}
+
+/// Ends attempts, and lets go those that waited for them. Fenced: only the attempt that holds the job may end it.
+pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now: i64) -> QueryResult<Ended> {
+    let (leading, others): (Vec<&Finish>, Vec<&Finish>) =
+        all.iter().partition(|each| each.has_next && each.state == state::DONE);
+    let mut count = end(conn, worker, &others, now)?;
+    let mut ended = Vec::new();
+    for each in leading {
+        // one at a time: nobody may go on because of an end that was refused
+        if end(conn, worker, &[each], now)? == 1 {
+            count += 1;
+            ended.push(each);
+        }
+    }
+    Ok(Ended { count, freed: flow::advance(conn, &ended, now)? })
+}
+
+/// Ends attempts. Gives back how many did.
+fn end<C: JobConn>(conn: &mut C, worker: &str, all: &[&Finish], now: i64) -> QueryResult<usize> {
     // Equal ends go into one statement: jobs without a result, mostly.
     type End<'a> = (i32, Option<i64>, Option<&'a str>, Option<&'a str>, bool);
     let mut groups: BTreeMap<End<'_>, Vec<&Finish>> = BTreeMap::new();
-    for each in all {
+    for &each in all {
         let end = (each.state, each.run_at, each.result.as_deref(), each.error.as_deref(), each.uncount);
         groups.entry(end).or_default().push(each);
     }
@@ -286,6 +319,9 @@ pub(crate) fn finish_alone<C: JobConn>(
         [Value::Text(&end.id), Value::Text(worker), Value::Int(end.attempts)],
     );
     conn.execute(touch)?;
+    if end.has_next {
+        flow::touch_next(conn, &end.id)?;
+    }
     match conn.transaction(|conn| finish(conn, worker, std::slice::from_ref(end), now)) {
         Ok(_) => Ok(None),
         // The database is away, or asks us to try again.
@@ -518,7 +554,7 @@ pub(crate) fn cancel<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResul
     for _ in 0..LOOKS {
         let at_once = Statement::new(
             "UPDATE utils_jobs SET state = 4, finished_at = ?, error = 'cancelled before it started', \
-             unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END WHERE id = ? AND state IN (0, 5)",
+             unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END WHERE id = ? AND state IN (0, 5, 7)",
         );
         if conn.execute(at_once.bind(now).bind(id))? == 1 {
             return Ok(CancelFound::AtOnce);
@@ -529,7 +565,7 @@ pub(crate) fn cancel<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResul
         }
         match state_of(conn, id)? {
             None => return Ok(CancelFound::Missing),
-            Some(state::WAITING | state::RUNNING | state::SCHEDULED) => {}
+            Some(state::WAITING | state::RUNNING | state::SCHEDULED | state::BLOCKED) => {}
             Some(_) => return Ok(CancelFound::TooLate),
         }
     }
@@ -547,12 +583,13 @@ fn state_of<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<Option<i32>> {
 /// Gives a dead, cancelled or expired job a new start.
 pub(crate) fn requeue<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<bool> {
     let again = Statement::new(
-        "UPDATE utils_jobs SET state = 0, attempts = 0, run_at = ?, finished_at = NULL, expires_at = NULL, result = NULL, \
-         cancel_requested = 0, progress = NULL, progress_note = NULL WHERE id = ? AND state IN (3, 4, 6)",
+        "UPDATE utils_jobs SET state = CASE WHEN waits_for > 0 THEN 7 ELSE 0 END, attempts = 0, run_at = ?, finished_at = NULL, expires_at = NULL, result = NULL, \
+         cancel_requested = 0, progress = NULL, progress_note = NULL \
+         WHERE id = ? AND state IN (3, 4, 6) AND waits_for >= 0",
     );
     let requeued = conn.execute(again.bind(now).bind(id))? == 1;
-    if requeued && C::DIALECT == Dialect::Postgres {
-        conn.texts(Statement::new(format!("SELECT CAST(pg_notify('{CHANNEL}', '') AS TEXT) AS t")))?;
+    if requeued {
+        notify(conn)?;
     }
     Ok(requeued)
 }
@@ -560,6 +597,9 @@ pub(crate) fn requeue<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResu
 /// Deletes finished jobs, the oldest first.
 pub(crate) fn purge<C: JobConn>(conn: &mut C, of: i32, before: i64, limit: usize) -> QueryResult<usize> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    if of != state::DONE {
+        flow::orphan(conn, of, before)?;
+    }
     let old = Statement::new(format!(
         "SELECT id AS t FROM utils_jobs WHERE state = {of} AND finished_at IS NOT NULL AND finished_at < ? \
          ORDER BY finished_at LIMIT ?"
@@ -632,7 +672,7 @@ fn by_id<C: JobConn>() -> &'static str {
     }
 }
 
-fn marks(count: usize) -> String {
+pub(super) fn marks(count: usize) -> String {
     let mut marks = "?, ".repeat(count);
     marks.truncate(marks.len().saturating_sub(2));
     marks

@@ -3,6 +3,7 @@
 mod database;
 #[cfg(feature = "sqlite")]
 mod end_to_end;
+pub(crate) mod flow;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod kill;
 mod memory;

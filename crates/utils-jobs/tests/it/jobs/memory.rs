@@ -11,3 +11,4 @@ impl JobBackend for Memory {
 
 job_backend_contract!(Memory);
 super::rules::rules!(Memory);
+super::flow::cases!(Memory);

@@ -67,6 +67,8 @@ impl JobBackend for Mysql {
 
 job_backend_contract!(Mysql::new());
 super::rules::rules!(Mysql::new());
+super::flow::cases!(Mysql::new());
+super::flow::on_databases::database_cases!(Mysql::new());
 super::database::cases!(Mysql::new());
 
 #[test]

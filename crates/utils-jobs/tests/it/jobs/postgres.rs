@@ -57,6 +57,8 @@ impl JobBackend for Postgres {
 
 job_backend_contract!(Postgres::new());
 super::rules::rules!(Postgres::new());
+super::flow::cases!(Postgres::new());
+super::flow::on_databases::database_cases!(Postgres::new());
 super::database::cases!(Postgres::new());
 
 #[test]

@@ -31,6 +31,8 @@ impl JobBackend for Sqlite {
 
 job_backend_contract!(Sqlite::new());
 super::rules::rules!(Sqlite::new());
+super::flow::cases!(Sqlite::new());
+super::flow::on_databases::database_cases!(Sqlite::new());
 super::database::cases!(Sqlite::new());
 
 /// Longer than anybody waits for the lock.
