@@ -78,7 +78,7 @@ pub enum JobsError {
     /// The job was cancelled.
     #[error("the job was cancelled")]
     Cancelled,
-    /// The job was not started before its expiry.
+    /// The job was not started before its expiry, or not again after it had failed.
     #[error("the job has expired")]
     Expired,
     /// The job's result is not what its type says.
