@@ -355,11 +355,16 @@ async fn eight_times_the_cookies_or_arguments_do_not_take_sixty_times_as_long() 
         let request = TestRequest::with_uri(&format!("/?{}", pairs(many, "&")));
         time_to_read(request, |Query(found): &Query<Everything>| found.all.len(), many).await
     };
-    for (few, many) in
-        [(cookies(2_500).await, cookies(20_000).await), (query(1_300).await, query(10_400).await)]
-    {
-        assert!(many < few * 30, "{few:?} and {many:?}");
+    // On a busy machine one measurement says little; where the time is quadratic, none is good.
+    let mut is_linear = (false, false);
+    for _ in 0..8 {
+        is_linear.0 |= cookies(20_000).await < cookies(2_500).await * 30;
+        is_linear.1 |= query(10_400).await < query(1_300).await * 30;
+        if is_linear == (true, true) {
+            return;
+        }
     }
+    panic!("cookies and query are read in linear time: {is_linear:?}");
 }
 
 #[actix_rt::test]
