@@ -8,8 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::engine::{
-    Fault, Faults, MOST_FAULTS, Outcome, Problem, Reading, object::plain, path::is_within, search,
+    Fault, Faults, MOST_FAULTS, Outcome, Problem, Reading,
+    object::plain,
+    path::{LONGEST_KEY, is_within, push_cut},
+    search,
 };
+
+/// No path is followed much further.
+const LONGEST_PATH: usize = 500;
 
 /// As [`collect`](crate::collect), and then the type's `garde` rules: wrong types, missing and unknown fields and broken
 /// rules in one answer.
@@ -106,8 +112,12 @@ impl FieldNames {
             if !wire.is_empty() {
                 wire.push('.');
             }
-            wire.push_str(same.or_else(alike).copied().unwrap_or(name));
-            wire.push_str(index);
+            push_cut(&mut wire, same.or_else(alike).copied().unwrap_or(name), LONGEST_KEY);
+            push_cut(&mut wire, index, LONGEST_KEY);
+            // garde does not tell a dot in a key of a map from one between two names.
+            if wire.len() > LONGEST_PATH {
+                break;
+            }
         }
         wire
     }

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 /// A longer key is cut where it is shown, so that a client cannot make us answer with megabytes of its own text.
-const LONGEST_KEY: usize = 64;
+pub(crate) const LONGEST_KEY: usize = 64;
 
 /// Where a value stands, as links up to the root: costs nothing until a fault needs it.
 #[derive(Clone, Copy)]
@@ -43,14 +43,19 @@ pub(crate) fn show(steps: &[Step]) -> String {
                 if !text.is_empty() {
                     text.push('.');
                 }
-                match key.char_indices().nth(LONGEST_KEY) {
-                    Some((end, _)) => _ = write!(text, "{}…", &key[..end]),
-                    None => text.push_str(key),
-                }
+                push_cut(&mut text, key, LONGEST_KEY);
             }
         }
     }
     text
+}
+
+/// Adds this many characters of the part.
+pub(crate) fn push_cut(text: &mut String, part: &str, longest: usize) {
+    match part.char_indices().nth(longest) {
+        Some((end, _)) => _ = write!(text, "{}…", &part[..end]),
+        None => text.push_str(part),
+    }
 }
 
 /// Is the shown path `inner` the same as `outer`, or inside it?

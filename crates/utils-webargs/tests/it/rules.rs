@@ -1,5 +1,7 @@
 //! The rules of `garde`, together with the faults of the types.
 #![allow(dead_code, reason = "the types are there to be refused")]
+use std::collections::HashMap;
+
 use expect_test::{Expect, expect};
 use garde::Validate;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -167,4 +169,19 @@ fn rules_that_made_up_values_break_take_no_place_in_the_answer() {
     let faults = collect_valid::<Lists>(&json!({"pairs": pairs}), Reading::Typed, &()).unwrap_err();
     let is_rule = |fault: &&Fault| matches!(fault.problem, Problem::Rule(_));
     assert_eq!((faults.iter().count(), faults.iter().filter(is_rule).count()), (50, 20));
+}
+
+#[test]
+fn a_long_key_is_cut_where_a_rule_is_broken_below_it() {
+    #[derive(Debug, Deserialize, Validate)]
+    struct ByName {
+        #[garde(dive)]
+        pairs: HashMap<String, Pair>,
+    }
+    for key in ["k".repeat(100_000), "k.".repeat(50_000)] {
+        let value = json!({"pairs": {key: {"one": 1, "two": 1}}});
+        let faults = collect_valid::<ByName>(&value, Reading::Typed, &()).unwrap_err();
+        assert_eq!(faults.iter().count(), 2);
+        assert!(faults.iter().all(|fault| fault.path.starts_with("pairs.k") && fault.path.len() < 1_000));
+    }
 }
