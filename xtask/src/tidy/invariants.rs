@@ -41,7 +41,9 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>, String> {
 /// The lines that break an invariant; comments and unit tests, which stand at the end of a file, may say what they like.
 fn broken(package: &str, source: &str) -> Vec<(usize, &'static str)> {
     let mut found = Vec::new();
-    let code = source.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+    let code = source
+        .lines()
+        .take_while(|line| !line.starts_with("#[cfg(test") && !line.starts_with("#[cfg(all(test,"));
     for (number, line) in code.enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
         for absent in ABSENT.iter().filter(|absent| !absent.but_in.contains(&package)) {
             if absent.text.iter().any(|text| line.contains(text)) {
@@ -76,5 +78,10 @@ mod tests {
     #[test]
     fn examples_in_comments_and_unit_tests_are_free() {
         check_source("utils-jobs", "/// #[tokio::main]\n#[cfg(test)]\nmod tests { env::var(\"A\") }\n", &[]);
+        check_source(
+            "utils-jobs",
+            "#[cfg(all(test, feature = \"x\"))]\nmod tests { env::var(\"A\") }\n",
+            &[],
+        );
     }
 }
