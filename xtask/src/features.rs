@@ -9,8 +9,9 @@ use crate::{
 
 /// Features that a run over the whole workspace leaves out, and that are tested alone.
 ///
-/// `aws-lc` compiles a C library for a minute or more, and swaps the provider that every other test signs with.
-pub(crate) const ALONE: &[&str] = &["aws-lc"];
+/// `aws-lc` compiles a C library for a minute or more, and swaps the provider that every other test signs with. `board`
+/// compiles sixty crates more and embeds its pages.
+pub(crate) const ALONE: &[&str] = &["aws-lc", "board"];
 
 /// A feature that links to a C library of the system.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! The storage as apalis sees it: a backend with its own acknowledgements.
 mod ack;
+mod expose;
+pub(crate) mod look;
 mod sink;
 
 use std::{

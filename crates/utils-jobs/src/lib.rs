@@ -52,10 +52,12 @@
 //!   [`finish_in`](Context::finish_in) for effects that happen exactly once.
 //! - [`Jobs::chain`] and [`Jobs::group`] let jobs wait for others and take up what they give back.
 //! - [`Jobs::metrics`] is for Prometheus, a [`TraceParent`] joins a request to its jobs, and with the feature `actix` a
-//!   job's progress is streamed to a browser.
+//!   job's progress is streamed to a browser; `board` is the apalis board behind a guard.
 //! - [`Sessions`] gives handlers, jobs and scripts Diesel connections without blocking the event loop.
 mod backend;
 mod backoff;
+#[cfg(feature = "board")]
+mod board;
 mod broker;
 mod clock;
 mod context;
@@ -79,6 +81,8 @@ mod trace;
 mod web;
 mod worker;
 
+#[cfg(feature = "board")]
+pub use crate::board::Board;
 #[cfg(feature = "mysql")]
 pub use crate::migrations::MYSQL_MIGRATIONS;
 #[cfg(feature = "postgres")]

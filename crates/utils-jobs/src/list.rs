@@ -209,6 +209,12 @@ impl Filter {
         self
     }
 
+    /// In the order of enqueueing, whatever their state.
+    pub(crate) fn newest_first(mut self) -> Self {
+        self.order = Order::NewestFirst;
+        self
+    }
+
     /// Only jobs with this [name](crate::Job::NAME).
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {

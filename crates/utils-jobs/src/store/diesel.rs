@@ -115,6 +115,10 @@ impl<C: JobConn> Store for DieselStore<C> {
         self.run(sql::oldest_waiting)
     }
 
+    fn counts_between(&self, from: &str, before: &str) -> Result<Vec<Count>, JobsError> {
+        self.run(|conn| sql::counts_between(conn, from, before))
+    }
+
     fn workers(&self) -> Result<Vec<SeenWorker>, JobsError> {
         self.run(sql::workers)
     }

@@ -4,6 +4,7 @@ mod flow;
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -371,7 +372,8 @@ impl Store for MemoryStore {
 
     fn open_counts(&self) -> Result<Vec<Count>, JobsError> {
         let mut counts = self.counts()?;
-        counts.retain(|count| !state::is_final(count.state) || count.state == state::DEAD);
+        let counted = [state::WAITING, state::RUNNING, state::SCHEDULED, state::DEAD];
+        counts.retain(|count| counted.contains(&count.state));
         Ok(counts)
     }
 
@@ -384,6 +386,15 @@ impl Store for MemoryStore {
             }
         }
         Ok(oldest.into_iter().map(|(queue, n)| Count { queue, state: state::WAITING, n }).collect())
+    }
+
+    fn counts_between(&self, from: &str, before: &str) -> Result<Vec<Count>, JobsError> {
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        let between = (Bound::Included(from), Bound::Excluded(before));
+        for (_, row) in self.table().jobs.range::<str, _>(between) {
+            *counts.entry(row.record.queue.clone()).or_default() += 1;
+        }
+        Ok(counts.into_iter().map(|(queue, n)| Count { queue, state: state::WAITING, n }).collect())
     }
 
     fn workers(&self) -> Result<Vec<SeenWorker>, JobsError> {

@@ -123,6 +123,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn open_counts(&self) -> Result<Vec<Count>, JobsError>;
     /// When the first waiting job of each queue could have started, as the count.
     fn oldest_waiting(&self) -> Result<Vec<Count>, JobsError>;
+    /// Counts the jobs of each queue with ids in a range.
+    fn counts_between(&self, from: &str, before: &str) -> Result<Vec<Count>, JobsError>;
     fn workers(&self) -> Result<Vec<SeenWorker>, JobsError>;
     fn cancel(&self, id: &str, now: i64) -> Result<CancelFound, JobsError>;
     fn requeue(&self, id: &str, now: i64) -> Result<bool, JobsError>;

@@ -542,6 +542,14 @@ pub(crate) fn oldest_waiting<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>
     ))
 }
 
+/// Ids are in the order of enqueueing, and the primary key: this reads no more than it counts.
+pub(crate) fn counts_between<C: JobConn>(conn: &mut C, from: &str, before: &str) -> QueryResult<Vec<Count>> {
+    let between = Statement::new(
+        "SELECT queue, MIN(state) AS state, COUNT(*) AS n FROM utils_jobs WHERE id >= ? AND id < ? GROUP BY queue",
+    );
+    conn.counts(between.bind(from).bind(before))
+}
+
 pub(crate) fn workers<C: JobConn>(conn: &mut C) -> QueryResult<Vec<SeenWorker>> {
     conn.workers(Statement::new(
         "SELECT name, queues, release_name, started_at, seen_at FROM utils_jobs_workers ORDER BY name",

@@ -1,8 +1,11 @@
 //! Jobs: the contract on every backend, and what only databases and processes can show.
+#[cfg(feature = "board")]
+mod board;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod database;
 #[cfg(feature = "sqlite")]
 mod end_to_end;
+mod exposed;
 pub(crate) mod flow;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod kill;

@@ -64,6 +64,7 @@ macro_rules! cases {
                 a_stopped_and_continued_process_cannot_end_a_job_twice,
                 a_second_signal_ends_the_process_at_once,
                 metrics_are_the_same_on_every_database,
+                every_database_tells_apalis_what_it_holds,
             );
         }
     };
@@ -78,6 +79,7 @@ macro_rules! cases {
 }
 pub(super) use cases;
 
+pub(super) use super::exposed::every_database_tells_apalis_what_it_holds;
 pub(super) use super::kill::{
     a_second_signal_ends_the_process_at_once, a_stopped_and_continued_process_cannot_end_a_job_twice,
     killed_workers_lose_no_job,
