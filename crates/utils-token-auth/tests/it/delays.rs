@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -273,4 +273,45 @@ fn a_ring_whose_first_key_cannot_sign_builds_no_engine() {
     let claims = |_| async { Ok::<_, Refusal>(Claims { scopes: Vec::new() }) };
     let built = TokenAuth::new(ring, MemoryStore::new(), claims).build();
     assert!(matches!(built, Err(BuildError::NoSigningKey)), "{built:?}");
+}
+
+/// Collects the messages of the log.
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut |_: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            self.0.lock().unwrap().push(format!("{value:?}"));
+        });
+    }
+
+    fn enter(&self, _: &tracing::Id) {}
+
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+#[actix_web::test]
+async fn a_process_that_only_verifies_is_told_once_that_nobody_called_start() {
+    let elsewhere = World::on(Hooked::before(|_| async { Ok(()) }), Policy::default());
+    let pair = elsewhere.login("ana").await;
+    let world = World::on(elsewhere.auth.store().clone(), Policy::default());
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    tracing::subscriber::with_default(Log(Arc::clone(&messages)), || {
+        world.verify(&pair.token);
+        world.verify(&pair.token);
+    });
+    let said = messages.lock().unwrap().iter().filter(|message| message.contains("call `start()`")).count();
+    assert_eq!(said, 1);
 }

@@ -7,7 +7,7 @@ use std::{
 
 use diesel::SqliteConnection;
 use utils_token_auth::{
-    Client, DieselStore, Keys, Policy, Refusal, Session, Store, TokenAuth, Upkeep, Which, Why,
+    Client, DieselStore, Keys, Migrate, Policy, Refusal, Session, Store, TokenAuth, Upkeep, Which, Why,
 };
 
 use crate::support::{Claims, MINUTE, SECOND, SECRET, World};
@@ -127,8 +127,12 @@ pub(crate) async fn watch<S: Store>(
     other.refuses_after(&pair.token, at_most)
 }
 
-async fn open_sqlite(url: &str) -> (TokenAuth<Claims, DieselStore<SqliteConnection>>, Upkeep) {
-    let store = DieselStore::<SqliteConnection>::open(url).unwrap();
+/// A process that asks the store every second.
+async fn open<Conn: Migrate>(url: &str) -> (TokenAuth<Claims, DieselStore<Conn>>, Upkeep)
+where
+    DieselStore<Conn>: Store,
+{
+    let store = DieselStore::<Conn>::open(url).unwrap();
     store.migrate().await.unwrap();
     let auth = engine(store, Policy::default());
     let upkeep = auth.start().await.unwrap();
@@ -138,7 +142,7 @@ async fn open_sqlite(url: &str) -> (TokenAuth<Claims, DieselStore<SqliteConnecti
 #[actix_web::test]
 async fn the_other_process_on_sqlite() {
     serve("revocation::the_other_process_on_sqlite", async |url| {
-        let (auth, upkeep) = open_sqlite(url).await;
+        let (auth, upkeep) = open::<SqliteConnection>(url).await;
         (auth, Box::new(upkeep) as Box<dyn std::any::Any>)
     })
     .await;
@@ -148,9 +152,15 @@ async fn the_other_process_on_sqlite() {
 async fn a_revocation_reaches_the_other_process_in_two_seconds_and_survives_a_restart_of_both() {
     let directory = tempfile::tempdir().unwrap();
     let url = directory.path().join("sessions.sqlite").display().to_string();
-    let role = "revocation::the_other_process_on_sqlite";
-    let (auth, upkeep) = open_sqlite(&url).await;
-    let mut other = Process::start(role, &url);
+    reaches_the_other_process::<SqliteConnection>("revocation::the_other_process_on_sqlite", &url).await;
+}
+
+async fn reaches_the_other_process<Conn: Migrate>(role: &str, url: &str)
+where
+    DieselStore<Conn>: Store,
+{
+    let (auth, upkeep) = open::<Conn>(url).await;
+    let mut other = Process::start(role, url);
 
     let kept = auth.login("ana", (), Client::unknown()).await.unwrap();
     let revoked = auth.login("ana", (), Client::unknown()).await.unwrap();
@@ -162,8 +172,8 @@ async fn a_revocation_reaches_the_other_process_in_two_seconds_and_survives_a_re
     assert_eq!(other.verify(&kept.token), "accepted");
 
     drop((auth, upkeep, other));
-    let (auth, _upkeep) = open_sqlite(&url).await;
-    let mut other = Process::start(role, &url);
+    let (auth, _upkeep) = open::<Conn>(url).await;
+    let mut other = Process::start(role, url);
     assert_eq!(other.verify(&revoked.token), "Revoked", "the first answer after a restart");
     assert!(auth.verify(&revoked.token).is_err());
     assert_eq!(other.verify(&kept.token), "accepted");
@@ -245,6 +255,23 @@ mod postgres {
 
     const ROLE: &str = "revocation::postgres::the_other_process_on_postgres";
 
+    const POLLS: &str = "revocation::postgres::the_other_process_that_polls_postgres";
+
+    #[actix_web::test]
+    async fn the_other_process_that_polls_postgres() {
+        serve(POLLS, async |url| {
+            let (auth, upkeep) = super::open::<PgConnection>(url).await;
+            (auth, Box::new(upkeep) as Box<dyn std::any::Any>)
+        })
+        .await;
+    }
+
+    #[actix_web::test]
+    async fn a_revocation_reaches_the_other_process_on_postgres_and_survives_a_restart_of_both() {
+        let schema = Schema::new();
+        reaches_the_other_process::<PgConnection>(POLLS, &schema.url()).await;
+    }
+
     /// A process that asks the store once an hour: what it knows, it heard.
     async fn open(url: &str) -> (TokenAuth<Claims, DieselStore<PgConnection>>, Upkeep) {
         let store = DieselStore::<PgConnection>::open(url).unwrap().announce();
@@ -304,5 +331,30 @@ mod postgres {
             }
             assert!(started.elapsed() < 20 * SECOND, "it hears nothing any more");
         }
+    }
+}
+
+#[cfg(feature = "mysql")]
+mod mysql {
+    use diesel::MysqlConnection;
+
+    use super::*;
+    use crate::stores::mysql::Database;
+
+    const ROLE: &str = "revocation::mysql::the_other_process_on_mysql";
+
+    #[actix_web::test]
+    async fn the_other_process_on_mysql() {
+        serve(ROLE, async |url| {
+            let (auth, upkeep) = open::<MysqlConnection>(url).await;
+            (auth, Box::new(upkeep) as Box<dyn std::any::Any>)
+        })
+        .await;
+    }
+
+    #[actix_web::test]
+    async fn a_revocation_reaches_the_other_process_on_mysql_and_survives_a_restart_of_both() {
+        let database = Database::new();
+        reaches_the_other_process::<MysqlConnection>(ROLE, &database.url()).await;
     }
 }

@@ -194,7 +194,7 @@ pub(crate) mod postgres {
 }
 
 #[cfg(feature = "mysql")]
-mod mysql {
+pub(crate) mod mysql {
     use diesel::{MysqlConnection, connection::SimpleConnection, prelude::*};
     use utils_token_auth::{DieselStore, Sid};
 
