@@ -84,6 +84,8 @@ struct Feed {
     inbox: Arc<Inbox>,
     worker: Option<Arc<str>>,
     closing: bool,
+    /// Whether the engine knows that the thread has failed.
+    told: bool,
     schedules: Vec<Planned>,
 }
 
@@ -175,6 +177,7 @@ impl Feed {
             inbox: Arc::default(),
             worker: None,
             closing: false,
+            told: false,
             schedules: Vec::new(),
         }
     }
@@ -189,6 +192,8 @@ impl Feed {
         let lanes = Lanes::new(self.plan.queues.clone(), lanes, self.plan.capacity);
         let schedules = std::mem::take(&mut self.schedules);
         self.jobs.add_pump(Arc::clone(&worker), self.sender.clone());
+        // Only now: who listens goes away when nobody is there to be told.
+        self.jobs.listen();
         let config = PumpConfig { jobs: self.jobs.clone(), worker, lanes, schedules };
         pump::start(config, receiver, Arc::clone(&self.inbox))
             .map_err(|error| JobsError::Worker(error.into()))
@@ -222,6 +227,11 @@ impl<A> Backend for Storage<A> {
         loop {
             let delivery = match self.feed.inbox.poll_take(cx) {
                 Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) if self.feed.inbox.has_failed() && !self.feed.told => {
+                    self.feed.told = true;
+                    let error = "the thread between the worker and the job table has panicked";
+                    return Poll::Ready(Some(Err(JobsError::Worker(error.into()))));
+                }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(delivery)) => delivery,
             };

@@ -254,7 +254,9 @@ impl Jobs {
         work: impl FnOnce(&Self) -> Result<T, JobsError> + Send + 'static,
     ) -> Result<T, JobsError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| JobsError::Runtime)?;
-        let permit = Arc::clone(&self.inner.permits).acquire_owned().await.map_err(|_| JobsError::Runtime)?;
+        // Not for ever: without a permit the pool is asked all the same, and its error tells why connections are missing.
+        let permit = Arc::clone(&self.inner.permits).acquire_owned();
+        let permit = tokio::time::timeout(self.inner.store.patience(), permit).await;
         let jobs = self.clone();
         let done = runtime.spawn_blocking(move || {
             let _permit = permit;

@@ -21,7 +21,7 @@ pub(crate) use self::{
     lanes::Lanes,
 };
 use crate::{
-    Jobs, Stopping,
+    Jobs, JobsError, Stopping,
     clock::millis,
     schedule::Planned,
     store::{
@@ -69,6 +69,8 @@ const PROGRESS: Duration = Duration::from_millis(250);
 const LAST_WORDS: Duration = Duration::from_secs(20);
 /// After a hint, the table is looked at after 1 ms, 2 ms, 4 ms … up to this.
 const LAST_LOOK: Duration = Duration::from_secs(2);
+/// How long a job waits whose last attempt has not ended yet.
+const TWICE: Duration = Duration::from_secs(1);
 /// How often finished jobs are looked through for old ones.
 const PURGE_EVERY: Duration = Duration::from_secs(300);
 /// After a day without a sign, a worker is taken off the list, in milliseconds.
@@ -115,6 +117,10 @@ struct Pump {
     progress: HashMap<String, Progress>,
     progress_at: Option<Instant>,
     beat_at: Instant,
+    /// The last beat that the table took, and since when none was missed.
+    beats: Option<(Instant, Instant)>,
+    /// Whether our clock follows the server's.
+    in_time: bool,
     claim_at: Instant,
     promote_at: Instant,
     plan_at: Instant,
@@ -142,6 +148,8 @@ impl Pump {
             progress: HashMap::new(),
             progress_at: None,
             beat_at: now,
+            beats: None,
+            in_time: false,
             claim_at: now,
             promote_at: now,
             plan_at: now,
@@ -221,6 +229,9 @@ impl Pump {
                 self.promote_at = now;
                 self.beat_at = now;
                 self.plan_at = now;
+                // Nobody missed a beat in a time that has not passed.
+                self.beats =
+                    now.checked_sub(self.config.jobs.settings().heartbeat()).map(|since| (now, since));
             }
             Msg::Beat => self.beat_at = now,
             Msg::Finished(finish) => {
@@ -285,6 +296,13 @@ impl Pump {
 
     /// One exchange with the table. False when the database refused.
     fn round(&mut self) -> bool {
+        // A lease by a clock that is wrong ends at once, or outlives its worker; and others' seem over.
+        if !self.in_time
+            && let Err(error) = self.follow()
+        {
+            self.failed(&error);
+            return false;
+        }
         let now = Instant::now();
         let clock = self.config.jobs.clock().millis();
         let claims = self.wants_more() && now >= self.claim_at;
@@ -307,7 +325,7 @@ impl Pump {
             finish: &self.ends,
             progress: &progress,
             renew: beats.then_some(&held),
-            reap: beats,
+            reap: beats && self.may_reap(now),
             promote: promotes || beats,
             wants: &wants,
             limit: free,
@@ -320,19 +338,39 @@ impl Pump {
                 true
             }
             Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                tracing::warn!(
-                    worker = %self.config.worker,
-                    error = %crate::failure::error_line(&error),
-                    kept = self.ends.len(),
-                    "the job table cannot be reached, trying again"
-                );
+                self.failed(&error);
                 if self.failures >= 3 && !self.ends.is_empty() {
                     self.one_by_one();
                 }
                 false
             }
         }
+    }
+
+    fn failed(&mut self, error: &JobsError) {
+        self.failures = self.failures.saturating_add(1);
+        tracing::warn!(
+            worker = %self.config.worker,
+            error = %crate::failure::error_line(error),
+            kept = self.ends.len(),
+            "the job table cannot be reached, trying again"
+        );
+    }
+
+    /// Leases of several machines are compared, so all go by the server's clock.
+    fn follow(&mut self) -> Result<(), JobsError> {
+        if let Some(server) = self.config.jobs.store().server_time()? {
+            self.config.jobs.clock().follow(server);
+        }
+        self.in_time = true;
+        Ok(())
+    }
+
+    /// Whether leases that ran out are those of dead workers. After a time in which nobody reached the table, or this
+    /// process stood still, they are those of live ones, which have the time of a heartbeat to say so.
+    fn may_reap(&self, now: Instant) -> bool {
+        let heartbeat = self.config.jobs.settings().heartbeat();
+        self.beats.is_some_and(|(last, since)| now < last + 2 * heartbeat && now >= since + heartbeat)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the whole outcome of a round")]
@@ -372,7 +410,11 @@ impl Pump {
             }
         }
         if beat {
-            self.beat_at = now + self.config.jobs.settings().heartbeat();
+            let heartbeat = self.config.jobs.settings().heartbeat();
+            let since =
+                self.beats.filter(|(last, _)| now < *last + 2 * heartbeat).map_or(now, |(_, since)| since);
+            self.beats = Some((now, since));
+            self.beat_at = now + heartbeat;
             self.compare(done.leases.unwrap_or_default());
         }
         if asked || !done.claimed.is_empty() {
@@ -404,6 +446,17 @@ impl Pump {
                 self.ends.push(crate::run::dead(&row, "it had no attempts left"));
                 continue;
             }
+            if self.held.contains_key(&row.id) {
+                // Ours, whose lease we lost: until that attempt has ended, nobody here may begin another.
+                let at = self.config.jobs.clock().millis() + millis(TWICE);
+                self.ends.push(Finish {
+                    state: state::SCHEDULED,
+                    run_at: Some(at),
+                    ..back(row.id, row.attempts, true)
+                });
+                self.beat_at = Instant::now();
+                continue;
+            }
             let lane = self.config.lanes.lane_of(&row.name);
             self.config.lanes.spend(lane);
             let delivery = Delivery::new(row);
@@ -427,6 +480,7 @@ impl Pump {
                         held.delivery.control.stop(Stopping::Cancelled);
                     }
                 }
+                None if self.ended_by_itself(id, held.attempts) => {}
                 _ => {
                     tracing::warn!(job = %id, worker = %self.config.worker, "the lease of a running job is lost");
                     held.delivery.control.stop(Stopping::LeaseLost);
@@ -437,6 +491,15 @@ impl Pump {
         for (id, (attempts, _)) in known {
             tracing::warn!(job = %id, worker = %self.config.worker, "gave back a job that never arrived");
             self.ends.push(back(id, attempts, true));
+        }
+    }
+
+    /// Whether a job that we hold has ended in a transaction of its own, or may have: the next beat asks again.
+    fn ended_by_itself(&self, id: &str, attempts: i32) -> bool {
+        match self.config.jobs.store().record(id) {
+            Ok(Some(row)) => row.state == state::DONE && row.attempts == attempts,
+            Ok(None) => false,
+            Err(_) => true,
         }
     }
 
@@ -495,13 +558,10 @@ impl Pump {
     }
 
     fn plan(&mut self) -> Duration {
-        let store = self.config.jobs.store();
-        // Leases of several machines are compared, so all go by the server's clock.
-        match store.server_time() {
-            Ok(Some(server)) => self.config.jobs.clock().follow(server),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "the server did not tell its time"),
+        if let Err(error) = self.follow() {
+            tracing::debug!(%error, "the server did not tell its time");
         }
+        let store = self.config.jobs.store();
         let clock = self.config.jobs.clock().millis();
         let queues = self.config.lanes.queues().join(",");
         let worker = WorkerRow {

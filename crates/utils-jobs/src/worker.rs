@@ -242,7 +242,6 @@ impl Worker {
             .backend(storage)
             .concurrency(self.concurrency)
             .build(RunnerService { runner, halted: halted.clone() });
-        self.jobs.listen();
         let engine = runtime.spawn(async move {
             let mut events = std::pin::pin!(worker.stream());
             while let Some(event) = events.next().await {

@@ -16,12 +16,7 @@ pub(super) fn start(jobs: Weak<Inner>) {
             let heard = store.listen(&mut |news| wake(&jobs, news));
             drop(store);
             match heard {
-                Ok(()) => {
-                    if let Some(inner) = jobs.upgrade() {
-                        inner.listens.store(false, Ordering::SeqCst);
-                    }
-                    return;
-                }
+                Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(error = %crate::failure::error_line(&error),
                         "cannot listen for new jobs, looking for them instead");
@@ -41,6 +36,10 @@ fn wake(jobs: &Weak<Inner>, news: bool) -> bool {
     let mut pumps = lock(&inner.pumps);
     if news {
         pumps.retain(|(_, pump)| pump.send(Msg::Wake).is_ok());
+    }
+    if pumps.is_empty() {
+        // While no pump can be added, so that the next one that is starts to listen anew.
+        inner.listens.store(false, Ordering::SeqCst);
     }
     !pumps.is_empty()
 }

@@ -33,10 +33,10 @@ impl Control {
         Self { stop: watch::Sender::new(None) }
     }
 
-    /// The first reason stays, but for a lost lease, which outranks all.
+    /// A reason gives way to a graver one only: a job that was told of its time limit can still be cancelled.
     pub(crate) fn stop(&self, reason: Stopping) {
         self.stop.send_if_modified(|current| {
-            let changes = current.is_none() || (reason == Stopping::LeaseLost && *current != Some(reason));
+            let changes = current.is_none_or(|current| gravity(current) < gravity(reason));
             if changes {
                 *current = Some(reason);
             }
@@ -46,6 +46,17 @@ impl Control {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Stopping>> {
         self.stop.subscribe()
+    }
+}
+
+/// How much a reason changes for the job: a lost lease ends it at once, a cancelled one has its grace, and a shutdown
+/// has a time of its own.
+fn gravity(reason: Stopping) -> u8 {
+    match reason {
+        Stopping::TimeLimit => 0,
+        Stopping::Shutdown => 1,
+        Stopping::Cancelled => 2,
+        Stopping::LeaseLost => 3,
     }
 }
 
@@ -60,6 +71,7 @@ pub(crate) struct Inbox {
 struct State {
     deliveries: VecDeque<Delivery>,
     closed: bool,
+    failed: bool,
 }
 
 impl Inbox {
@@ -85,6 +97,11 @@ impl Inbox {
         if self.lock().closed { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Whether the pump has ended by a panic.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.lock().failed
+    }
+
     pub(super) fn drain(&self) -> Vec<Delivery> {
         self.lock().deliveries.drain(..).collect()
     }
@@ -93,7 +110,10 @@ impl Inbox {
         struct Closes(Arc<Inbox>);
         impl Drop for Closes {
             fn drop(&mut self) {
-                self.0.lock().closed = true;
+                let mut state = self.0.lock();
+                state.closed = true;
+                state.failed = std::thread::panicking();
+                drop(state);
                 self.0.waker.wake();
             }
         }
@@ -102,5 +122,47 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(panics: bool) {
+        let inbox = Arc::new(Inbox::default());
+        let pump = Arc::clone(&inbox);
+        let ended = std::thread::spawn(move || {
+            let _closes = pump.close_on_drop();
+            assert!(!panics, "a pump that panics, for a test");
+        });
+        assert_eq!(ended.join().is_err(), panics);
+        let taken = inbox.poll_take(&Context::from_waker(std::task::Waker::noop()));
+        assert!(matches!(taken, Poll::Ready(None)));
+        assert_eq!(inbox.has_failed(), panics);
+    }
+
+    #[test]
+    fn a_pump_that_panics_is_told_from_one_that_ends() {
+        check(true);
+        check(false);
+    }
+
+    #[test]
+    fn a_reason_to_stop_gives_way_to_a_graver_one_only() {
+        let control = Control::new();
+        let stop = control.subscribe();
+        for (told, expected) in [
+            (Stopping::TimeLimit, Stopping::TimeLimit),
+            (Stopping::Cancelled, Stopping::Cancelled),
+            (Stopping::Shutdown, Stopping::Cancelled),
+            (Stopping::TimeLimit, Stopping::Cancelled),
+            (Stopping::LeaseLost, Stopping::LeaseLost),
+            (Stopping::Cancelled, Stopping::LeaseLost),
+        ] {
+            control.stop(told);
+            assert_eq!(*stop.borrow(), Some(expected));
+        }
     }
 }

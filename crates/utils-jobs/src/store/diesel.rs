@@ -1,5 +1,5 @@
 //! The job table behind a pool.
-use std::any::Any;
+use std::{any::Any, time::Duration};
 
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
@@ -50,6 +50,10 @@ impl<C: JobConn> Store for DieselStore<C> {
 
     fn parallel(&self) -> usize {
         self.sessions.pool().max_size() as usize
+    }
+
+    fn patience(&self) -> Duration {
+        self.sessions.timeout()
     }
 
     fn migrate(&self) -> Result<(), JobsError> {

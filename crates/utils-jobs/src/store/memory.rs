@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -229,6 +230,10 @@ impl Store for MemoryStore {
 
     fn parallel(&self) -> usize {
         64
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(5)
     }
 
     fn migrate(&self) -> Result<(), JobsError> {

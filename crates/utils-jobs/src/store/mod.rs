@@ -6,7 +6,7 @@ pub(crate) mod memory;
 pub(crate) mod row;
 pub(crate) mod sql;
 
-use std::any::Any;
+use std::{any::Any, time::Duration};
 
 use self::{
     flow::NewFlow,
@@ -95,6 +95,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn as_any(&self) -> &dyn Any;
     /// How many calls can run at the same time.
     fn parallel(&self) -> usize;
+    /// How long a call may wait for its turn.
+    fn patience(&self) -> Duration;
     fn migrate(&self) -> Result<(), JobsError>;
 
     fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError>;

@@ -9,6 +9,8 @@ mod exposed;
 pub(crate) mod flow;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod kill;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod leases;
 mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;

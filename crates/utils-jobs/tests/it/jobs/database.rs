@@ -56,6 +56,10 @@ macro_rules! cases {
                 effects_and_end_are_committed_together,
                 a_job_whose_lease_is_lost_cannot_commit_its_effects,
                 rows_that_nobody_of_us_wrote_do_not_stop_the_queue,
+                a_worker_gives_others_time_before_it_takes_their_jobs,
+                a_job_that_has_ended_by_itself_may_take_its_time,
+                a_used_up_pool_is_told_to_all_who_ask_in_time,
+                jobs_that_use_up_the_pool_keep_their_leases,
                 migrations_run_from_several_processes_at_once,
                 a_connection_to_another_database_is_refused,
                 a_job_of_another_process_is_found_soon,
@@ -83,6 +87,10 @@ pub(super) use super::exposed::every_database_tells_apalis_what_it_holds;
 pub(super) use super::kill::{
     a_second_signal_ends_the_process_at_once, a_stopped_and_continued_process_cannot_end_a_job_twice,
     killed_workers_lose_no_job,
+};
+pub(super) use super::leases::{
+    a_job_that_has_ended_by_itself_may_take_its_time, a_used_up_pool_is_told_to_all_who_ask_in_time,
+    a_worker_gives_others_time_before_it_takes_their_jobs, jobs_that_use_up_the_pool_keep_their_leases,
 };
 pub(super) use super::seeing::metrics_are_the_same_on_every_database;
 

@@ -261,3 +261,78 @@ mod panics {
         assert_eq!(end.error.as_deref(), Some("the worker was stopped while the job ran"));
     }
 }
+
+/// A worker that has lost a lease, for it stood still, and does not know yet.
+mod one_attempt_at_a_time {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use serde::{Deserialize, Serialize};
+    use utils_jobs::{Clock, Context, Failure, Job, Jobs, State, Worker};
+
+    #[derive(Serialize, Deserialize)]
+    struct Alone;
+
+    #[derive(Default)]
+    struct Seen {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    struct Leaves(Arc<Seen>);
+
+    impl Drop for Leaves {
+        fn drop(&mut self) {
+            self.0.now.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Job for Alone {
+        const NAME: &'static str = "alone";
+        type Output = ();
+
+        async fn run(self, ctx: Context) -> Result<(), Failure> {
+            let seen = ctx.data::<Arc<Seen>>()?;
+            let now = seen.now.fetch_add(1, Ordering::SeqCst) + 1;
+            seen.most.fetch_max(now, Ordering::SeqCst);
+            let _leaves = Leaves(seen.clone());
+            if ctx.attempt() == 1 {
+                ctx.stopping().await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_does_not_begin_a_job_again_that_it_still_runs() {
+        let jobs = Jobs::builder().clock(Clock::manual()).open("memory:").unwrap();
+        let seen = Arc::new(Seen::default());
+        let worker = Worker::new(&jobs).handle::<Alone>().data(seen.clone()).start().unwrap();
+        let id = jobs.enqueue(Alone).await.unwrap();
+        while seen.now.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // Another worker takes the job back; then this one looks for work before it renews its leases.
+        jobs.clock().advance(Duration::from_secs(60));
+        Worker::new(&jobs).queues(["nothing"]).run_due().await.unwrap();
+        jobs.wake();
+        let mut end = jobs.status(&id).await.unwrap().unwrap();
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            jobs.advance(Duration::from_millis(20));
+            end = jobs.status(&id).await.unwrap().unwrap();
+            if end.state == State::Done {
+                break;
+            }
+        }
+        assert_eq!((end.state, end.attempts), (State::Done, 2), "{end:?}");
+        assert_eq!(seen.most.load(Ordering::SeqCst), 1, "attempts at the same time");
+        worker.stop().await.unwrap();
+    }
+}

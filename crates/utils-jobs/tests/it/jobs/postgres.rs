@@ -111,3 +111,39 @@ impl utils_jobs::Job for Never {
         Ok(())
     }
 }
+
+#[test]
+fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others() {
+    super::database::run(super::leases::a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others(
+        Postgres::new(),
+    ));
+}
+
+#[test]
+fn a_locked_row_does_not_cost_other_jobs_their_leases() {
+    super::database::run(super::leases::a_locked_row_does_not_cost_other_jobs_their_leases(Postgres::new()));
+}
+
+/// A worker of apalis' own listens as well as one of ours.
+#[test]
+fn a_storage_hears_of_the_jobs_of_other_processes() {
+    use std::time::{Duration, Instant};
+
+    use apalis::prelude::*;
+
+    super::database::run(async {
+        let place = Postgres::new();
+        let slow = || Jobs::builder().poll(Duration::from_secs(60)).lease(Duration::from_secs(600));
+        let (here, there) = (super::database::open(&place, slow()), super::database::open(&place, slow()));
+        let worker = WorkerBuilder::new("listens")
+            .backend(here.storage::<super::leases::Task>())
+            .build(|_: super::leases::Task| async {});
+        let running = tokio::spawn(worker.run());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let id = there.enqueue(super::leases::Task).await.unwrap();
+        let started = Instant::now();
+        here.wait_status(&id, Duration::from_secs(20)).await.unwrap();
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        running.abort();
+    });
+}

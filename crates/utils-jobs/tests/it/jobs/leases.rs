@@ -1,0 +1,214 @@
+//! Leases of live workers, whatever the clocks, the pool and other transactions do.
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use serde::{Deserialize, Serialize};
+use utils_jobs::{Backoff, Context, Failure, Job, Jobs, JobsBuilder, Policy, State, Worker};
+
+use super::database::{Place, SOON, number, open, quick};
+
+type Work =
+    Box<dyn Fn(Context) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
+
+/// Does what the worker's data says.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Task;
+
+impl Job for Task {
+    const NAME: &'static str = "task";
+    type Output = ();
+
+    fn policy() -> Policy {
+        Policy::new().attempts(9).backoff(Backoff::fixed(Duration::ZERO))
+    }
+
+    async fn run(self, ctx: Context) -> Result<(), Failure> {
+        let work = ctx.data::<Work>()?;
+        work(ctx.clone()).await
+    }
+}
+
+fn naps(time: Duration) -> Work {
+    Box::new(move |_| {
+        Box::pin(async move {
+            tokio::time::sleep(time).await;
+            Ok(())
+        })
+    })
+}
+
+async fn running(jobs: &Jobs, id: &str) {
+    while jobs.status(id).await.unwrap().unwrap().state != State::Running {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The first attempt is the only one, and it ends well.
+async fn ends_at_once(jobs: &Jobs, id: &str) {
+    let end = jobs.wait_status(id, SOON).await.unwrap();
+    assert_eq!((end.state, end.attempts), (State::Done, 1), "{end:?}");
+}
+
+/// Where the server has a clock of its own.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) async fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others<P: Place>(place: P) {
+    let here = open(&place, quick().lease(Duration::from_secs(3)));
+    let worker =
+        Worker::new(&here).handle::<Task>().data(naps(Duration::from_millis(1_500))).start().unwrap();
+    let id = here.enqueue(Task).await.unwrap();
+    running(&here, id.as_str()).await;
+    let there = open(&place, quick().lease(Duration::from_secs(3)));
+    there.advance(Duration::from_secs(40));
+    let other = Worker::new(&there).handle::<Task>().data(naps(Duration::ZERO)).start().unwrap();
+    ends_at_once(&here, id.as_str()).await;
+    other.stop().await.unwrap();
+    worker.stop().await.unwrap();
+}
+
+/// After an outage all leases have run out, those of live workers too.
+pub(super) async fn a_worker_gives_others_time_before_it_takes_their_jobs<P: Place>(place: P) {
+    let builder = || quick().lease(Duration::from_secs(3));
+    let jobs = open(&place, builder());
+    let worker =
+        Worker::new(&jobs).handle::<Task>().data(naps(Duration::from_millis(2_500))).start().unwrap();
+    let id = jobs.enqueue(Task).await.unwrap();
+    running(&jobs, id.as_str()).await;
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let out = "UPDATE utils_jobs SET lease_until = 1 WHERE state = 1";
+    sessions.run(move |conn| conn.batch_execute(out)).await.unwrap();
+    let there = open(&place, builder());
+    let other = Worker::new(&there).handle::<Task>().data(naps(Duration::ZERO)).start().unwrap();
+    ends_at_once(&jobs, id.as_str()).await;
+    other.stop().await.unwrap();
+    worker.stop().await.unwrap();
+}
+
+/// Jobs that have ended in a transaction of their own, and take their time to return.
+pub(super) async fn a_job_that_has_ended_by_itself_may_take_its_time<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let returned = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (sessions, flag) = (jobs.sessions::<P::Conn>().unwrap(), returned.clone());
+    let work: Work = Box::new(move |ctx| {
+        let (sessions, flag) = (sessions.clone(), flag.clone());
+        Box::pin(async move {
+            sessions.tx(move |conn| ctx.finish_in(conn, &())).await?;
+            tokio::time::sleep(Duration::from_millis(1_200)).await;
+            flag.store(true, std::sync::atomic::Ordering::SeqCst);
+            Ok(())
+        })
+    });
+    let worker = Worker::new(&jobs).handle::<Task>().data(work).start().unwrap();
+    let id = jobs.enqueue(Task).await.unwrap();
+    ends_at_once(&jobs, id.as_str()).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(returned.load(std::sync::atomic::Ordering::SeqCst), "it was stopped");
+    worker.stop().await.unwrap();
+}
+
+fn pool_of(connections: u32) -> JobsBuilder {
+    Jobs::builder().settings(utils_jobs::JobsSettings {
+        lease: Duration::from_millis(900),
+        poll: Duration::from_millis(100),
+        pool_size: connections,
+        ..utils_jobs::JobsSettings::default()
+    })
+}
+
+/// More jobs hold connections than there are, for longer than a lease.
+pub(super) async fn jobs_that_use_up_the_pool_keep_their_leases<P: Place>(place: P) {
+    let jobs = open(&place, pool_of(6));
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let work: Work = Box::new(move |_| {
+        let sessions = sessions.clone();
+        Box::pin(async move {
+            let hold = sessions.run(|conn| {
+                conn.batch_execute("SELECT 1")?;
+                std::thread::sleep(Duration::from_millis(1_800));
+                diesel::QueryResult::Ok(())
+            });
+            Ok(hold.await?)
+        })
+    });
+    let worker = Worker::new(&jobs).handle::<Task>().data(work).concurrency(6).start().unwrap();
+    // Another process, which would take the jobs.
+    let there = open(&place, quick());
+    let ids = there.enqueue_many((0..6).map(|_| Task)).await.unwrap();
+    while number(
+        &there.sessions::<P::Conn>().unwrap(),
+        "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 1",
+    ) < 6
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let other = Worker::new(&there).handle::<Task>().data(naps(Duration::ZERO)).start().unwrap();
+    for id in &ids {
+        ends_at_once(&there, id.as_str()).await;
+    }
+    other.stop().await.unwrap();
+    worker.stop().await.unwrap();
+}
+
+/// A transaction of the application's holds the row of one running job for longer than a lease.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) async fn a_locked_row_does_not_cost_other_jobs_their_leases<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let work: Work = Box::new(move |ctx| {
+        let sessions = sessions.clone();
+        Box::pin(async move {
+            if ctx.meta().contains_key("locks") {
+                let slow = sessions.tx(move |conn| {
+                    ctx.finish_in(conn, &())?;
+                    std::thread::sleep(Duration::from_millis(2_500));
+                    diesel::QueryResult::Ok(())
+                });
+                return Ok(slow.await?);
+            }
+            tokio::time::sleep(Duration::from_millis(2_000)).await;
+            Ok(())
+        })
+    });
+    let worker = Worker::new(&jobs).handle::<Task>().data(work).start().unwrap();
+    let locks = jobs.enqueue(Task.with().meta("locks", "its row")).await.unwrap();
+    let plain = jobs.enqueue(Task).await.unwrap();
+    running(&jobs, locks.as_str()).await;
+    running(&jobs, plain.as_str()).await;
+    let there = open(&place, quick());
+    let other = Worker::new(&there).handle::<Task>().data(naps(Duration::ZERO)).start().unwrap();
+    ends_at_once(&there, plain.as_str()).await;
+    ends_at_once(&there, locks.as_str()).await;
+    other.stop().await.unwrap();
+    worker.stop().await.unwrap();
+}
+
+/// Whoever asks gets an answer in the time that the pool has, however many ask.
+pub(super) async fn a_used_up_pool_is_told_to_all_who_ask_in_time<P: Place>(place: P) {
+    open(&place, quick());
+    let sessions = utils_jobs::Sessions::<P::Conn>::builder(place.url().replace("sqlite:", ""))
+        .pool_size(1)
+        .timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    let jobs = Jobs::from_sessions(sessions.clone());
+    let holds = tokio::task::spawn_blocking(move || {
+        sessions.with(|conn| {
+            conn.batch_execute("SELECT 1")?;
+            std::thread::sleep(Duration::from_secs(3));
+            diesel::QueryResult::Ok(())
+        })
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let started = Instant::now();
+    let asked: Vec<_> = (0..12)
+        .map(|_| {
+            let jobs = jobs.clone();
+            tokio::spawn(async move { jobs.counts().await.map(drop) })
+        })
+        .collect();
+    for each in asked {
+        let answer = each.await.unwrap();
+        assert!(matches!(answer, Err(utils_jobs::JobsError::Sessions(_))), "{answer:?}");
+    }
+    assert!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
+    holds.await.unwrap().unwrap();
+}
