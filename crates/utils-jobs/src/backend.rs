@@ -194,7 +194,7 @@ impl Feed {
         self.jobs.add_pump(Arc::clone(&worker), self.sender.clone());
         // Only now: who listens goes away when nobody is there to be told.
         self.jobs.listen();
-        let config = PumpConfig { jobs: self.jobs.clone(), worker, lanes, schedules };
+        let config = PumpConfig { jobs: self.jobs.with_own_connection(), worker, lanes, schedules };
         pump::start(config, receiver, Arc::clone(&self.inbox))
             .map_err(|error| JobsError::Worker(error.into()))
     }

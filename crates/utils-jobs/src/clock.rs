@@ -56,6 +56,11 @@ impl Clock {
         self.fixed.unwrap_or_else(system_millis) + self.offset.load(Ordering::SeqCst)
     }
 
+    /// Whether no time passes by itself.
+    pub(crate) fn is_moved_by_hand(&self) -> bool {
+        self.fixed.is_some()
+    }
+
     /// Follows the clock of a database server, so that the leases of several machines compare.
     pub(crate) fn follow(&self, server: i64) {
         if self.fixed.is_none() {

@@ -65,6 +65,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Jobs {
     inner: Arc<Inner>,
+    /// The store with a connection of its own, for the thread of a worker.
+    own: Option<Arc<dyn Store>>,
 }
 
 struct Inner {
@@ -123,6 +125,7 @@ impl Jobs {
     fn new(store: Arc<dyn Store>, settings: JobsSettings, clock: Clock, release: String) -> Self {
         let permits = Arc::new(Semaphore::new(store.parallel()));
         Self {
+            own: None,
             inner: Arc::new(Inner {
                 store,
                 settings,
@@ -191,7 +194,12 @@ impl Jobs {
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
-        &*self.inner.store
+        self.own.as_deref().unwrap_or(&*self.inner.store)
+    }
+
+    /// The same jobs on a connection that nobody else uses, if there are enough.
+    pub(crate) fn with_own_connection(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), own: self.inner.store.with_own_connection() }
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {

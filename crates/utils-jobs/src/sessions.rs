@@ -201,12 +201,22 @@ where
     E: WorkError,
 {
     let mut conn = conn.map_err(SessionsError::Exhausted)?;
-    let depth = depth(&mut *conn);
+    guarded(&mut *conn, work)
+}
+
+/// Work on a connection that stays usable when the work panics.
+pub(crate) fn guarded<C, T, E, F>(conn: &mut C, work: F) -> Result<T, E::Caller>
+where
+    C: SessionConn,
+    F: FnOnce(&mut C) -> Result<T, E>,
+    E: WorkError,
+{
+    let depth = depth(conn);
     // r2d2 throws away a connection that is dropped while its thread panics, and with it a `:memory:` database.
-    match catch_unwind(AssertUnwindSafe(|| work(&mut conn))) {
+    match catch_unwind(AssertUnwindSafe(|| work(conn))) {
         Ok(outcome) => outcome.map_err(E::for_caller),
         Err(panic) => {
-            roll_back_to(depth, &mut *conn);
+            roll_back_to(depth, conn);
             Err(SessionsError::Panicked(WorkPanic::new(&*panic)).into())
         }
     }

@@ -1,5 +1,14 @@
 //! The job table behind a pool.
-use std::{any::Any, time::Duration};
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use diesel::r2d2::{ConnectionManager, PooledConnection};
 
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
@@ -8,16 +17,23 @@ use super::{
     row::{Count, Finish, Inserted, NewRow, Record, SeenWorker},
     sql,
 };
-use crate::{JobsError, Sessions, SessionsError, list::Filter};
+use crate::{JobsError, Sessions, SessionsError, list::Filter, sessions::guarded};
 
 /// The store on one of the three databases.
 pub(crate) struct DieselStore<C: JobConn> {
     sessions: Sessions<C>,
+    /// The connection that is kept, if one is.
+    own: Option<Own<C>>,
+    /// How many connections of the pool are kept by stores like this one.
+    kept: Arc<AtomicUsize>,
 }
+
+/// A connection kept out of the pool, so that leases are renewed also when the application uses the whole pool.
+struct Own<C: JobConn>(Mutex<Option<PooledConnection<ConnectionManager<C>>>>);
 
 impl<C: JobConn> DieselStore<C> {
     pub(crate) fn new(sessions: Sessions<C>) -> Self {
-        Self { sessions }
+        Self { sessions, own: None, kept: Arc::default() }
     }
 
     pub(crate) fn sessions(&self) -> &Sessions<C> {
@@ -25,7 +41,21 @@ impl<C: JobConn> DieselStore<C> {
     }
 
     fn run<T>(&self, work: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
-        Ok(self.sessions.with(work)?)
+        let Some(Own(own)) = &self.own else { return Ok(self.sessions.with(work)?) };
+        let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
+        let conn = match &mut *own {
+            Some(conn) => conn,
+            empty @ None => {
+                let mut conn = self.sessions.pool().get().map_err(SessionsError::Exhausted)?;
+                lock_timeout(&mut *conn, true).map_err(SessionsError::Query)?;
+                empty.insert(conn)
+            }
+        };
+        let done = guarded(&mut **conn, work);
+        if done.is_err() && (conn.is_broken() || conn.ping().is_err()) {
+            *own = None;
+        }
+        Ok(done?)
     }
 
     fn tx<T>(&self, work: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
@@ -39,7 +69,45 @@ impl<C: JobConn> DieselStore<C> {
     }
 }
 
+/// How long a kept connection waits for a row that somebody has locked: others wait behind it, and it can try again.
+/// Without it, for as long as the server says. On SQLite every connection of ours has such a time.
+fn lock_timeout<C: JobConn>(conn: &mut C, short: bool) -> diesel::QueryResult<()> {
+    let sql = match (C::DIALECT, short) {
+        (Dialect::Postgres, true) => "SET lock_timeout = '2s'",
+        (Dialect::Postgres, false) => "RESET lock_timeout",
+        (Dialect::Mysql, true) => "SET SESSION innodb_lock_wait_timeout = 2",
+        (Dialect::Mysql, false) => "SET SESSION innodb_lock_wait_timeout = DEFAULT",
+        (Dialect::Sqlite | Dialect::Memory, _) => return Ok(()),
+    };
+    conn.execute(Statement::new(sql)).map(drop)
+}
+
+impl<C: JobConn> Drop for DieselStore<C> {
+    fn drop(&mut self) {
+        let Some(Own(own)) = &mut self.own else { return };
+        self.kept.fetch_sub(1, Ordering::SeqCst);
+        let own = own.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(conn) = own
+            && let Err(error) = lock_timeout(&mut **conn, false)
+        {
+            tracing::debug!(%error, "a connection went back with a short time-out for locks");
+        }
+    }
+}
+
 impl<C: JobConn> Store for DieselStore<C> {
+    fn with_own_connection(&self) -> Option<Arc<dyn Store>> {
+        // At most half of the pool is kept, so nothing of a pool of one.
+        let most = self.parallel() / 2;
+        let keep = |kept| (kept < most).then_some(kept + 1);
+        self.kept.fetch_update(Ordering::SeqCst, Ordering::SeqCst, keep).ok()?;
+        Some(Arc::new(Self {
+            sessions: self.sessions.clone(),
+            own: Some(Own(Mutex::new(None))),
+            kept: Arc::clone(&self.kept),
+        }))
+    }
+
     fn dialect(&self) -> Dialect {
         C::DIALECT
     }
@@ -78,6 +146,12 @@ impl<C: JobConn> Store for DieselStore<C> {
     }
 
     fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError> {
+        if let Some(held) = round.renew.filter(|held| !held.is_empty())
+            && C::DIALECT != Dialect::Sqlite
+        {
+            // For itself, and without waiting: the rest may have to wait for a row that somebody has locked.
+            self.tx(|conn| sql::renew(conn, round.worker, held, round.lease_until))?;
+        }
         self.tx(|conn| sql::round(conn, round))
     }
 

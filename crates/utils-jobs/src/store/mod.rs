@@ -6,7 +6,7 @@ pub(crate) mod memory;
 pub(crate) mod row;
 pub(crate) mod sql;
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use self::{
     flow::NewFlow,
@@ -92,6 +92,10 @@ pub(crate) struct WorkerRow<'a> {
 /// A place for jobs. Every call blocks.
 pub(crate) trait Store: Send + Sync + 'static {
     fn dialect(&self) -> Dialect;
+    /// The same store with a connection of its own, where there are enough of them.
+    fn with_own_connection(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
     fn as_any(&self) -> &dyn Any;
     /// How many calls can run at the same time.
     fn parallel(&self) -> usize;

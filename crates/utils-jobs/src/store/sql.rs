@@ -139,7 +139,11 @@ pub(crate) fn round<C: JobConn>(conn: &mut C, round: &Round<'_>) -> QueryResult<
     done.refused = round.finish.len().saturating_sub(ended.count);
     done.freed = ended.freed;
     if let Some(held) = round.renew {
-        done.leases = Some(renew(conn, round.worker, held, round.lease_until)?);
+        if C::DIALECT == Dialect::Sqlite {
+            // The others do so in a transaction of its own, before.
+            renew(conn, round.worker, held, round.lease_until)?;
+        }
+        done.leases = Some(leases(conn, round.worker)?);
     }
     if round.reap {
         done.reaped = reap(conn, round.now)?;
@@ -356,20 +360,21 @@ fn save_progress<C: JobConn>(conn: &mut C, worker: &str, progress: &Progress) ->
     conn.execute(update)
 }
 
-/// Renews the leases of the jobs held, and only those: a claim whose commit was not confirmed must run out.
-fn renew<C: JobConn>(conn: &mut C, worker: &str, held: &[String], until: i64) -> QueryResult<Vec<Lease>> {
+/// Renews the leases of the jobs held, and only those: a claim whose commit was not confirmed must run out. A row that
+/// somebody has locked is left out: nobody can take that job back either.
+pub(crate) fn renew<C: JobConn>(conn: &mut C, worker: &str, held: &[String], until: i64) -> QueryResult<()> {
     for chunk in held.chunks(CHUNK) {
-        let lease = "SET lease_until = ? WHERE worker = ? AND state = 1 AND id IN (";
-        let mut update = Statement::new(format!("UPDATE {} {lease}", by_id::<C>())).bind(until).bind(worker);
-        update.push_with(&format!("{})", marks(chunk.len())), chunk.iter().map(Value::from));
-        conn.execute(update)?;
+        let mut of = Statement::new("worker = ? AND state = 1 AND id IN (").bind(worker);
+        of.push_with(&format!("{})", marks(chunk.len())), chunk.iter().map(Value::from));
+        update_some(conn, Statement::new("lease_until = ?").bind(until), of)?;
     }
-    conn.leases(
-        Statement::new(
-            "SELECT id, attempts, cancel_requested FROM utils_jobs WHERE worker = ? AND state = 1",
-        )
-        .bind(worker),
-    )
+    Ok(())
+}
+
+/// What the table says a worker holds.
+fn leases<C: JobConn>(conn: &mut C, worker: &str) -> QueryResult<Vec<Lease>> {
+    let held = "SELECT id, attempts, cancel_requested FROM utils_jobs WHERE worker = ? AND state = 1";
+    conn.leases(Statement::new(held).bind(worker))
 }
 
 /// Takes back the jobs of workers that died or stalled. Out of attempts: dead, so that a job that kills its worker ends.

@@ -91,6 +91,7 @@ fn the_index_that_claims_read_is_not_a_descending_one() {
         super::database::number(&jobs.sessions::<MysqlConnection>().unwrap(), &sql)
     };
     assert_eq!((of("A"), of("D")), (5, 0));
+}
 
 #[test]
 fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others() {
