@@ -242,7 +242,8 @@ mod panics {
             Policy::new().attempts(1)
         }
 
-        async fn run(self, _: Context) -> Result<(), Failure> {
+        async fn run(self, ctx: Context) -> Result<(), Failure> {
+            ctx.data::<std::sync::Arc<tokio::sync::Notify>>()?.notify_one();
             std::future::pending().await
         }
     }
@@ -250,11 +251,10 @@ mod panics {
     #[tokio::test]
     async fn a_job_on_its_last_attempt_is_not_run_again_when_its_worker_is_dropped() {
         let jobs = Jobs::open("memory:").unwrap();
-        let worker = Worker::new(&jobs).handle::<Once>().start().unwrap();
+        let begun = std::sync::Arc::new(tokio::sync::Notify::new());
+        let worker = Worker::new(&jobs).handle::<Once>().data(begun.clone()).start().unwrap();
         let id = jobs.enqueue(Once).await.unwrap();
-        while jobs.status(&id).await.unwrap().unwrap().state != State::Running {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        begun.notified().await;
         drop(worker);
         let end = jobs.wait_status(&id, Duration::from_secs(5)).await.unwrap();
         assert_eq!((end.state, end.attempts), (State::Dead, 1), "{end:?}");
