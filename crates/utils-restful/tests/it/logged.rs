@@ -35,6 +35,8 @@ async fn logged(line: &str) -> String {
     let lines = Lines::default();
     let subscriber =
         tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).without_time().finish();
+    // with one subscriber only, tracing remembers for all threads what the first thread that comes along thinks of an event
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let guard = tracing::subscriber::set_default(subscriber);
     ask(Restful::new(), request(line)).await;
     drop(guard);

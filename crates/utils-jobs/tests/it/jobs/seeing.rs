@@ -182,6 +182,9 @@ impl Job for Child {
 
 #[tokio::test]
 async fn the_spans_of_a_job_and_of_what_it_enqueues_have_the_trace_of_the_request() {
+    // While there is one subscriber only, tracing remembers for all threads what the first thread that comes along thinks
+    // of a span, and the threads of other tests have no subscriber. A second one makes it ask both.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let spans = Spans::default();
     let seen = Arc::clone(&spans.fields);
     let _guard = tracing::subscriber::set_default(spans);
