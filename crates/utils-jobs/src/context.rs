@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     Failure, Follow, JobConn, JobId, Jobs, JobsError, Retry, Sessions,
     failure::Next,
-    pump::Msg,
+    pump::{Msg, Word},
     store::{
         conn::Statement,
         row::{Claimed, Finish, Progress, state},
@@ -33,6 +33,7 @@ struct Inner {
     data: Arc<DataMap>,
     stop: watch::Receiver<Option<Stopping>>,
     pump: mpsc::Sender<Msg>,
+    word: Word,
 }
 
 /// Why a running job is to end.
@@ -59,7 +60,9 @@ impl Context {
         pump: mpsc::Sender<Msg>,
     ) -> Self {
         let meta = serde_json::from_str(&claimed.meta).unwrap_or_default();
-        Self { inner: Arc::new(Inner { claimed, meta, worker, jobs, data, stop, pump }) }
+        Self {
+            inner: Arc::new(Inner { claimed, meta, worker, jobs, data, stop, pump, word: Word::default() }),
+        }
     }
 
     /// The job's id.
@@ -158,7 +161,10 @@ impl Context {
         let claimed = &self.inner.claimed;
         let note = note.into().chars().filter(|each| *each != '\0').take(1_000).collect();
         let progress = Progress { id: claimed.id.clone(), attempts: claimed.attempts, fraction, note };
-        let _ = self.inner.pump.send(Msg::Progress(progress));
+        // One message at a time: however often a job says something, only its newest word waits for the worker.
+        if self.inner.word.put(progress) {
+            let _ = self.inner.pump.send(Msg::Progress(self.inner.word.clone()));
+        }
     }
 
     /// Whether the job is to end, and why.

@@ -17,7 +17,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    inbox::{Delivery, Inbox},
+    inbox::{Delivery, Inbox, Word},
     lanes::Lanes,
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(crate) enum Msg {
     /// An attempt has ended.
     Finished(Finish),
     /// An attempt has come further.
-    Progress(Progress),
+    Progress(Word),
     /// The time to shut down is nearly over: running jobs are told.
     Warn,
     /// No more claims; what has not started goes back.
@@ -71,6 +71,8 @@ const LAST_WORDS: Duration = Duration::from_secs(20);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// How long a job waits whose last attempt has not ended yet.
 const TWICE: Duration = Duration::from_secs(1);
+/// How many messages are taken between two exchanges with the table.
+const MESSAGES: usize = 10_000;
 /// How often finished jobs are looked through for old ones.
 const PURGE_EVERY: Duration = Duration::from_secs(300);
 /// After a day without a sign, a worker is taken off the list, in milliseconds.
@@ -168,7 +170,9 @@ impl Pump {
             match self.receiver.recv_timeout(self.sleep()) {
                 Ok(message) => {
                     self.take(message);
-                    while let Ok(message) = self.receiver.try_recv() {
+                    // Not all that there will ever be: leases have to be renewed as well.
+                    for _ in 0..MESSAGES {
+                        let Ok(message) = self.receiver.try_recv() else { break };
                         self.take(message);
                     }
                 }
@@ -255,7 +259,8 @@ impl Pump {
                 }
                 self.ends.push(finish);
             }
-            Msg::Progress(progress) => {
+            Msg::Progress(word) => {
+                let Some(progress) = word.take() else { return };
                 self.progress.insert(progress.id.clone(), progress);
                 self.progress_at.get_or_insert(now + PROGRESS);
             }

@@ -7,7 +7,10 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 
-use crate::{Stopping, store::row::Claimed};
+use crate::{
+    Stopping,
+    store::row::{Claimed, Progress},
+};
 
 /// A claimed job on its way to a worker.
 #[derive(Debug, Clone)]
@@ -57,6 +60,21 @@ fn gravity(reason: Stopping) -> u8 {
         Stopping::Shutdown => 1,
         Stopping::Cancelled => 2,
         Stopping::LeaseLost => 3,
+    }
+}
+
+/// The newest word of a job about its progress, until the pump takes it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Word(Arc<Mutex<Option<Progress>>>);
+
+impl Word {
+    /// Whether the pump has to be told: it has taken the word before.
+    pub(crate) fn put(&self, progress: Progress) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(progress).is_none()
+    }
+
+    pub(crate) fn take(&self) -> Option<Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -147,6 +165,17 @@ mod tests {
     fn a_pump_that_panics_is_told_from_one_that_ends() {
         check(true);
         check(false);
+    }
+
+    #[test]
+    fn of_many_words_about_progress_only_the_newest_waits() {
+        let word = Word::default();
+        let say =
+            |fraction| word.put(Progress { id: "1".to_owned(), attempts: 1, fraction, note: String::new() });
+        assert_eq!([say(0.1), say(0.2), say(0.3)], [true, false, false]);
+        assert_eq!(word.take().map(|progress| progress.fraction), Some(0.3));
+        assert!(word.take().is_none());
+        assert!(say(0.4));
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Worker {
                 .unwrap_or_else(PoisonError::into_inner)
                 .try_iter()
                 .filter_map(|message| match message {
-                    Msg::Progress(progress) => Some(progress),
+                    Msg::Progress(word) => word.take(),
                     _ => None,
                 })
                 .collect();
