@@ -157,18 +157,27 @@ async fn a_request_that_waited_for_its_connection_is_no_thief() {
 #[actix_web::test]
 async fn two_logins_at_once_do_not_end_each_other() {
     for max in [1, 2, 3] {
-        let inserted = Arc::new(AtomicUsize::new(0));
         let store = {
-            let inserted = Arc::clone(&inserted);
+            let counted = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
             Hooked::before(move |method| {
-                let inserted = Arc::clone(&inserted);
+                let counted = Arc::clone(&counted);
                 async move {
-                    if method == "insert" {
-                        inserted.fetch_add(1, Ordering::SeqCst);
-                    }
-                    // both look at the list when both sessions are in it
-                    while method == "list" && inserted.load(Ordering::SeqCst) < 5 {
+                    let [inserted, listed] = &*counted;
+                    match method {
+                        "insert" => inserted.fetch_add(1, Ordering::SeqCst),
+                        "list" => listed.fetch_add(1, Ordering::SeqCst),
+                        _ => 0,
+                    };
+                    // each looks at the list when all sessions are in it, and ends some when all have looked
+                    while method == "list" && inserted.load(Ordering::SeqCst) < 5
+                        || method == "revoke" && listed.load(Ordering::SeqCst) < 5
+                    {
                         tokio::task::yield_now().await;
+                    }
+                    if method == "revoke" {
+                        for _ in 0..20 {
+                            tokio::task::yield_now().await;
+                        }
                     }
                     Ok(())
                 }
