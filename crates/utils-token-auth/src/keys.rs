@@ -22,6 +22,10 @@ use crate::jws::{Key, Material};
 ///
 /// A clone is cheap and shares the keys. `Debug` shows key ids and algorithms only.
 ///
+/// The cryptography provider of jsonwebtoken is called by name; the process-wide one is neither used nor set. An
+/// application that itself calls `jsonwebtoken::decode` in a program where both of its providers are built, as the
+/// feature `aws-lc` does, has to choose one with `CryptoProvider::install_default`.
+///
 /// # Examples
 /// Rotating a secret without signing anybody out: the new key signs, and the old one stays listed until its last refresh
 /// token is over: for [`Policy::idle`](crate::Policy::idle), or for [`Policy::absolute`](crate::Policy::absolute) where

@@ -61,7 +61,15 @@ fn a12_a_short_secret_is_refused_at_construction() {
 
 #[test]
 fn a12_a_short_rsa_key_is_refused_at_construction() {
-    assert!(matches!(Keys::rs256("1", pem!("rs1024")), Err(KeyError::WeakRsaKey { bits: 1024 })));
+    for (bytes, bits) in
+        [([vec![0; 128], vec![0xff; 128]].concat(), 1024), ([&[0x7f][..], &[0xff; 255]].concat(), 2047)]
+    {
+        let jwk = json!({ "kty": "RSA", "alg": "RS256", "kid": "1", "n": b64_of(&bytes), "e": "AQAB" });
+        assert!(matches!(Keys::from_jwk(&jwk), Err(KeyError::WeakRsaKey { bits: found }) if found == bits));
+    }
+    // aws-lc refuses to read such a private key in the first place
+    let refused = Keys::rs256("1", pem!("rs1024"));
+    assert!(matches!(refused, Err(KeyError::WeakRsaKey { bits: 1024 } | KeyError::Unreadable(_))));
 }
 
 #[test]
