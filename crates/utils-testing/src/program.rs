@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// use utils_testing::Program;
 ///
 /// // in an integration test: env!("CARGO_BIN_EXE_shop")
-/// let mut shop = Program::start(Command::new("target/debug/shop").args(["--listen", "127.0.0.1:0"]));
+/// let shop = Program::start(Command::new("target/debug/shop").args(["--listen", "127.0.0.1:0"]));
 /// let answer = shop.post("/login", &[], &json!({"username": "ann", "password": "secret"}));
 /// assert_eq!(answer.status, 200);
 /// shop.kill(); // SIGKILL: no destructor runs

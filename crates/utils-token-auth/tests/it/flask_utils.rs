@@ -22,7 +22,10 @@ use utils_token_auth::{
     TokenAuth,
 };
 
-use crate::http_app::{Answer, Claims};
+use crate::{
+    http_app::{Answer, Claims},
+    support::hex,
+};
 
 /// What is answered otherwise than by the original: the status of each step, and why.
 const DIFFERENT: &[(&str, &[u16], &str)] = &[
@@ -333,7 +336,7 @@ async fn optional(auth: MaybeAuth<Claims>) -> HttpResponse {
 }
 
 fn attributes(auth: &Auth<Claims>) -> Value {
-    let id: String = auth.session.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(auth.session.as_bytes());
     json!({
         "audience": null,
         "expiry": auth.expires_at as f64,

@@ -8,7 +8,7 @@ use utils_token_auth::{
 
 use crate::{
     spy::Spy,
-    support::{DAY, HOUR, MINUTE, SECOND, START, User, World, keys},
+    support::{DAY, HOUR, MINUTE, SECOND, START, User, World, hex, keys},
 };
 
 /// OWASP Session Management: a session id that existed before the login is never taken over.
@@ -199,7 +199,7 @@ async fn s5_the_life_of_a_session_is_logged_without_its_id() {
         ]
     );
     let id = first.session;
-    let hex: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(id.as_bytes());
     let written = format!("{events:?}");
     for secret in [id.to_string(), hex[..16].to_owned(), first.token, refresh, second] {
         assert!(!written.contains(&secret), "{secret} is in {written}");
@@ -301,7 +301,7 @@ async fn a_list_never_shows_a_secret() {
     );
     let spelled = |bytes: &[u8]| {
         [
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            hex(bytes),
             base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes),
             format!("{bytes:?}").trim_matches(['[', ']']).to_owned(),
         ]

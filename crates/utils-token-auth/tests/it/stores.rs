@@ -125,6 +125,8 @@ pub(crate) mod postgres {
     use diesel::{PgConnection, connection::SimpleConnection, prelude::*};
     use utils_token_auth::{DieselStore, Sid};
 
+    use crate::support::hex;
+
     /// A schema of its own, dropped at the end.
     pub(crate) struct Schema {
         server: String,
@@ -136,12 +138,7 @@ pub(crate) mod postgres {
             let server = std::env::var("TEST_POSTGRES_URL").expect(
                 "TEST_POSTGRES_URL must name a PostgreSQL server, such as postgres://postgres@127.0.0.1/test",
             );
-            let id = Sid::random()
-                .unwrap()
-                .as_bytes()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>();
+            let id = hex(Sid::random().unwrap().as_bytes());
             let schema = Self { server, name: format!("token_auth_{id}") };
             schema.execute(&format!("CREATE SCHEMA {}", schema.name));
             schema
@@ -198,6 +195,8 @@ pub(crate) mod mysql {
     use diesel::{MysqlConnection, connection::SimpleConnection, prelude::*};
     use utils_token_auth::{DieselStore, Sid};
 
+    use crate::support::hex;
+
     /// A database of its own, dropped at the end.
     pub(crate) struct Database {
         server: String,
@@ -209,12 +208,7 @@ pub(crate) mod mysql {
             let server = std::env::var("TEST_MYSQL_URL").expect(
                 "TEST_MYSQL_URL must name a MySQL or MariaDB server, such as mysql://root@127.0.0.1/test",
             );
-            let id = Sid::random()
-                .unwrap()
-                .as_bytes()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>();
+            let id = hex(Sid::random().unwrap().as_bytes());
             let database = Self { server, name: format!("token_auth_{id}") };
             database.execute(&format!("CREATE DATABASE {}", database.name));
             database

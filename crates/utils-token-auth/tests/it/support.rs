@@ -142,3 +142,8 @@ fn engine<S: Store>(keys: Keys, store: S, users: Users) -> Builder<Claims, S> {
         async move { claims }
     })
 }
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -10,7 +10,10 @@ use super::{
     app::{LIFE, Site},
     cases::{Case, Recorded, Step, What, made_anew},
 };
-use crate::http_app::{Answer, request};
+use crate::{
+    http_app::{Answer, request},
+    support::hex,
+};
 
 /// What the tutorial says where we say something else: its text, our member, our text.
 const OTHER_WORDS: &[(&str, &str, &str)] = &[
@@ -134,7 +137,7 @@ impl<S: Store> Replay<S> {
         self.secrets.extend([token, signature, refresh_token].map(str::to_owned));
         self.secrets.extend([
             json!(hash).to_string(),
-            hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hex(&hash),
             STANDARD.encode_to_string(hash),
             URL_SAFE_NO_PAD.encode_to_string(hash),
         ]);
