@@ -1,7 +1,7 @@
 mod cache;
 mod error;
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{mem::MaybeUninit, rc::Rc, sync::Arc, time::Duration};
 
 use base64_simd::{Out, URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
@@ -263,15 +263,15 @@ fn with_decoded<T>(
     payload: &str,
     read: impl FnOnce(&str) -> Result<T, VerifyError>,
 ) -> Result<T, VerifyError> {
-    let mut near = [0; 1024];
+    let mut near = [const { MaybeUninit::uninit() }; 1024];
     let mut far;
     let room = if payload.len() <= near.len() {
-        &mut near[..]
+        Out::from_uninit_slice(&mut near)
     } else {
         far = vec![0; payload.len()];
-        &mut far[..]
+        Out::from_slice(&mut far)
     };
-    match URL_SAFE_NO_PAD.decode(payload.as_bytes(), Out::from_slice(room)) {
+    match URL_SAFE_NO_PAD.decode(payload.as_bytes(), room) {
         Ok(bytes) => read(std::str::from_utf8(bytes).map_err(|cause| VerifyError::Claims(cause.into()))?),
         Err(_) => Err(VerifyError::Malformed),
     }

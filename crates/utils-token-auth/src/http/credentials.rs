@@ -68,10 +68,16 @@ fn bearer(value: &HeaderValue) -> Result<Option<Cow<'_, str>>, Error> {
         return Ok(None);
     }
     match rest.first() {
-        Some(b' ') => Ok(Some(String::from_utf8_lossy(rest.trim_ascii_start()))),
+        Some(b' ') => Ok(Some(text(rest.trim_ascii_start()))),
         Some(&byte) if is_token_character(byte) => Ok(None),
         _ => Err(Error::Malformed),
     }
+}
+
+/// What is not UTF-8 is a token as well, if one that no key has signed. `from_utf8_lossy` alone looks at every byte by
+/// itself, which was over a third of what a request with a kept token paid.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// `tchar` of RFC 9110 section 5.6.2: what the name of a scheme consists of.
@@ -110,6 +116,7 @@ mod tests {
         }
         check(b"Bearer a b", Some("a b"));
         check(b"Bearer \"t\"", Some("\"t\""));
+        check(b"Bearer t\xfft", Some("t\u{fffd}t"));
     }
 
     #[test]
