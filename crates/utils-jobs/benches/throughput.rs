@@ -17,6 +17,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+use utils_jobs::{Answers, Batch, BatchJob, JobConn};
 use utils_jobs::{Context, Failure, Job, Jobs, Worker};
 
 /// Does nothing but count, and note when it started.
@@ -42,6 +44,90 @@ impl Job for Nothing {
         seen.count.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// Inserts a row, in the transaction of its own end.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+#[derive(Serialize, Deserialize)]
+struct Insert(u64);
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+impl Job for Insert {
+    const NAME: &'static str = "bench.insert";
+    type Output = ();
+
+    async fn run(self, ctx: Context) -> Result<(), Failure> {
+        self.run_alone(ctx).await
+    }
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+impl BatchJob for Insert {
+    async fn run_batch(batch: Batch<Self>) -> Result<Answers<()>, Failure> {
+        #[cfg(feature = "sqlite")]
+        if batch.sessions::<diesel::SqliteConnection>().is_ok() {
+            return insert::<diesel::SqliteConnection>(batch).await;
+        }
+        #[cfg(feature = "postgres")]
+        if batch.sessions::<diesel::PgConnection>().is_ok() {
+            return insert::<diesel::PgConnection>(batch).await;
+        }
+        #[cfg(feature = "mysql")]
+        if batch.sessions::<diesel::MysqlConnection>().is_ok() {
+            return insert::<diesel::MysqlConnection>(batch).await;
+        }
+        Err(Failure::new("no database"))
+    }
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+async fn insert<C: JobConn + diesel::connection::SimpleConnection>(
+    batch: Batch<Insert>,
+) -> Result<Answers<()>, Failure> {
+    let sessions = batch.sessions::<C>()?;
+    let done = sessions.tx(move |conn| {
+        let rows: Vec<String> = batch.iter().map(|(Insert(number), _)| format!("({number})")).collect();
+        conn.batch_execute(&format!("INSERT INTO bench_rows VALUES {}", rows.join(", ")))?;
+        let done = Answers::all(());
+        batch.finish_in(conn, &done)?;
+        diesel::QueryResult::Ok(done)
+    });
+    Ok(done.await?)
+}
+
+/// A thousand rows, each with a job of its own: handled one by one, and a hundred in a call. Five times in turn.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+async fn together<C: JobConn + diesel::connection::SimpleConnection>(database: &str, jobs: &Jobs) {
+    const JOBS: u64 = 1_000;
+    let create = "CREATE TABLE bench_rows (number BIGINT NOT NULL)";
+    jobs.sessions::<C>().unwrap().with(|conn| conn.batch_execute(create)).unwrap();
+    let mut ratios = Vec::new();
+    for _ in 0..5 {
+        let mut times = [Duration::ZERO; 2];
+        for (batches, time) in times.iter_mut().enumerate() {
+            let ids = jobs.enqueue_many((0..JOBS).map(Insert)).await.unwrap();
+            let started = Instant::now();
+            let worker = Worker::new(jobs).concurrency(8);
+            let worker = match batches {
+                0 => worker.handle::<Insert>().start(),
+                _ => worker.handle_batches::<Insert>(100, Duration::from_millis(100)).start(),
+            }
+            .unwrap();
+            for id in &ids {
+                jobs.wait(id, Duration::from_secs(60)).await.unwrap();
+            }
+            *time = started.elapsed();
+            worker.stop().await.unwrap();
+            let what = ["insert 1,000 rows, one a job", "insert 1,000 rows, batches of 100"][batches];
+            report(database, what, ids.len(), *time);
+        }
+        ratios.push(times[0].as_secs_f64() / times[1].as_secs_f64());
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "{database:9} {:38} {:.1} (median of {:.1}-{:.1})",
+        "batches are faster by", ratios[2], ratios[0], ratios[4]
+    );
 }
 
 fn micros() -> u64 {
@@ -169,6 +255,9 @@ fn main() {
                 .unwrap();
         }
         runtime.block_on(measure("sqlite", &jobs, amount));
+        if ended == 0 {
+            runtime.block_on(together::<diesel::SqliteConnection>("sqlite", &jobs));
+        }
     }
     #[cfg(feature = "postgres")]
     if wanted("postgres")
@@ -187,6 +276,9 @@ fn main() {
             sessions.with(|conn| conn.batch_execute(&format!("{fill}; ANALYZE utils_jobs"))).unwrap();
         }
         runtime.block_on(measure("postgres", &jobs, amount));
+        if ended == 0 {
+            runtime.block_on(together::<PgConnection>("postgres", &jobs));
+        }
         admin
             .batch_execute(&format!("SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE"))
             .unwrap();
@@ -210,6 +302,9 @@ fn main() {
             sessions.with(|conn| conn.batch_execute(&fill)).unwrap();
         }
         runtime.block_on(measure("mysql", &jobs, amount));
+        if ended == 0 {
+            runtime.block_on(together::<MysqlConnection>("mysql", &jobs));
+        }
         admin.batch_execute(&format!("DROP DATABASE {database}")).unwrap();
     }
 }

@@ -22,7 +22,7 @@ use ulid::Ulid;
 pub use self::ack::{AckLayer, AckService};
 use crate::{
     Job, Jobs, JobsError, JobsSettings, Policy,
-    pump::{self, Delivery, Inbox, Lanes, Msg, PumpConfig},
+    pump::{self, Call, Delivery, Inbox, Lanes, Msg, PumpConfig},
     run::{Registry, dead, panic_text},
     schedule::Planned,
     store::row::{Claimed, NewRow},
@@ -67,7 +67,7 @@ use crate::{
 /// ```
 pub struct Storage<A> {
     feed: Feed,
-    decode: fn(&Delivery) -> Result<A, serde_json::Error>,
+    decode: fn(&Call) -> Result<A, String>,
     encode: Option<Encode<A>>,
     codec: JsonCodec<Vec<u8>>,
     outbox: sink::Outbox,
@@ -97,6 +97,13 @@ pub(crate) struct Plan {
     pub only_known: bool,
 }
 
+impl Plan {
+    fn types(&self) -> impl Iterator<Item = pump::Type<'_>> {
+        let of = |(name, policy)| pump::Type { name, policy, batch: self.registry.batching(name) };
+        self.registry.types().map(of)
+    }
+}
+
 impl<J: Job> Storage<J> {
     pub(crate) fn of_type(jobs: &Jobs) -> Self {
         let mut registry = Registry::default();
@@ -109,7 +116,12 @@ impl<J: Job> Storage<J> {
         };
         Self {
             feed: Feed::new(jobs, Arc::new(plan)),
-            decode: |delivery| serde_json::from_slice(&delivery.claimed.args),
+            decode: |call| match call {
+                Call::One(delivery) => {
+                    serde_json::from_slice(&delivery.claimed.args).map_err(|error| error.to_string())
+                }
+                Call::Batch(_) => Err("there are no batches here".to_owned()),
+            },
             encode: Some(sink::row_of::<J>),
             codec: JsonCodec::default(),
             outbox: sink::Outbox::default(),
@@ -146,7 +158,7 @@ impl<J: Job> Storage<J> {
     }
 }
 
-impl Storage<Delivery> {
+impl Storage<Call> {
     /// All jobs of a worker of ours, still to be decoded.
     pub(crate) fn of_worker(jobs: &Jobs, worker: Arc<str>, plan: Plan, schedules: Vec<Planned>) -> Self {
         let mut feed = Feed::new(jobs, Arc::new(plan));
@@ -154,7 +166,7 @@ impl Storage<Delivery> {
         feed.schedules = schedules;
         Self {
             feed,
-            decode: |delivery| Ok(delivery.clone()),
+            decode: |call| Ok(call.clone()),
             encode: None,
             codec: JsonCodec::default(),
             outbox: sink::Outbox::default(),
@@ -188,7 +200,7 @@ impl Feed {
         // A new name at each start: what a worker of the same name held before it died is not ours.
         let worker =
             self.worker.get_or_insert_with(|| format!("{name}-{}", self.jobs.new_id()).into()).clone();
-        let lanes = Lanes::of(self.plan.registry.types(), self.plan.only_known);
+        let lanes = Lanes::of(self.plan.types(), self.plan.only_known);
         let lanes = Lanes::new(self.plan.queues.clone(), lanes, self.plan.capacity);
         let schedules = std::mem::take(&mut self.schedules);
         self.jobs.add_pump(Arc::clone(&worker), self.sender.clone());
@@ -225,7 +237,7 @@ impl<A> Backend for Storage<A> {
             return Poll::Ready(Some(Err(error)));
         }
         loop {
-            let delivery = match self.feed.inbox.poll_take(cx) {
+            let call = match self.feed.inbox.poll_take(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) if self.feed.inbox.has_failed() && !self.feed.told => {
                     self.feed.told = true;
@@ -233,22 +245,20 @@ impl<A> Backend for Storage<A> {
                     return Poll::Ready(Some(Err(JobsError::Worker(error.into()))));
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(delivery)) => delivery,
+                Poll::Ready(Some(call)) => call,
             };
             // Reading is code of the application's, and a panic here would end the worker.
-            let read = catch_unwind(AssertUnwindSafe(|| (self.decode)(&delivery)));
-            let read = match read {
-                Ok(read) => read.map_err(|error| error.to_string()),
-                Err(panic) => Err(format!("panicked: {}", panic_text(&*panic))),
-            };
+            let read = catch_unwind(AssertUnwindSafe(|| (self.decode)(&call)));
+            let read = read.unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(&*panic))));
             match read {
-                Ok(args) => return Poll::Ready(Some(Ok(task(args, &delivery)))),
+                Ok(args) => return Poll::Ready(Some(Ok(task(args, &call)))),
                 // A job that cannot be read is a dead letter; the worker goes on.
                 Err(error) => {
-                    let claimed = &delivery.claimed;
-                    tracing::warn!(job = %claimed.id, name = %claimed.name, %error, "a job cannot be read");
-                    let finish = dead(claimed, format!("its arguments cannot be read: {error}"));
-                    let _ = self.feed.sender.send(Msg::Finished(finish));
+                    for Delivery { claimed, .. } in call.deliveries() {
+                        tracing::warn!(job = %claimed.id, name = %claimed.name, %error, "a job cannot be read");
+                        let finish = dead(claimed, format!("its arguments cannot be read: {error}"));
+                        let _ = self.feed.sender.send(Msg::Finished(finish));
+                    }
                 }
             }
         }
@@ -266,7 +276,9 @@ impl<A> Backend for Storage<A> {
     }
 }
 
-fn task<A>(args: A, delivery: &Delivery) -> Task<A> {
+/// A batch has no id and no attempts of its own, and writes the ends of its jobs down itself.
+fn task<A>(args: A, call: &Call) -> Task<A> {
+    let Call::One(delivery) = call else { return TaskBuilder::new(args).build() };
     let Claimed { id, attempts, max_attempts, priority, run_at, unique_key, meta, .. } = &*delivery.claimed;
     let meta = serde_json::from_str(meta).unwrap_or_default();
     let mut task = TaskBuilder::new(args)

@@ -50,6 +50,19 @@ pub enum Stopping {
     LeaseLost,
 }
 
+impl Stopping {
+    /// How much a reason changes for the job: a lost lease ends it at once, a cancelled one has its grace, and a shutdown
+    /// has a time of its own.
+    pub(crate) fn gravity(self) -> u8 {
+        match self {
+            Self::TimeLimit => 0,
+            Self::Shutdown => 1,
+            Self::Cancelled => 2,
+            Self::LeaseLost => 3,
+        }
+    }
+}
+
 impl Context {
     pub(crate) fn new(
         claimed: Arc<Claimed>,
@@ -188,13 +201,17 @@ impl Context {
     /// # Errors
     /// When it is to end. After [`Stopping::Shutdown`] the attempt does not count.
     pub fn check(&self) -> Result<(), Failure> {
-        match self.is_stopping() {
-            None => Ok(()),
-            Some(Stopping::Cancelled) => Err(Retry::never("cancelled while it ran")),
-            Some(Stopping::TimeLimit) => Err(Failure::new("the soft time limit is over")),
-            Some(Stopping::Shutdown) => Err(self.release_job()),
-            Some(Stopping::LeaseLost) => Err(Failure::new("another worker has the job")),
-        }
+        self.is_stopping().map_or(Ok(()), |reason| self.ends_for(reason))
+    }
+
+    /// The failure with which a job ends that is to end for this reason.
+    pub(crate) fn ends_for(&self, reason: Stopping) -> Result<(), Failure> {
+        Err(match reason {
+            Stopping::Cancelled => Retry::never("cancelled while it ran"),
+            Stopping::TimeLimit => Failure::new("the soft time limit is over"),
+            Stopping::Shutdown => self.release_job(),
+            Stopping::LeaseLost => Failure::new("another worker has the job"),
+        })
     }
 
     /// A failure that puts the job back as it was; the attempt does not count.
@@ -240,8 +257,21 @@ impl Context {
     pub fn finish_in<C: JobConn>(&self, conn: &mut C, output: &impl Serialize) -> diesel::QueryResult<()> {
         let result = serde_json::to_string(output)
             .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))?;
+        let done = self.done(result);
+        let ended = sql::finish(conn, &self.inner.worker, &[done], self.inner.jobs.clock().millis())?;
+        if ended.count != 1 {
+            return Err(diesel::result::Error::RollbackTransaction);
+        }
+        if ended.freed > 0 {
+            self.inner.jobs.soon();
+        }
+        Ok(())
+    }
+
+    /// The end of a job that is done, with its output as JSON.
+    pub(crate) fn done(&self, result: String) -> Finish {
         let claimed = &self.inner.claimed;
-        let finish = Finish {
+        Finish {
             id: claimed.id.clone(),
             attempts: claimed.attempts,
             state: state::DONE,
@@ -250,15 +280,12 @@ impl Context {
             error: None,
             uncount: false,
             has_next: claimed.has_next != 0,
-        };
-        let ended = sql::finish(conn, &self.inner.worker, &[finish], self.inner.jobs.clock().millis())?;
-        if ended.count != 1 {
-            return Err(diesel::result::Error::RollbackTransaction);
         }
-        if ended.freed > 0 {
-            self.inner.jobs.soon();
-        }
-        Ok(())
+    }
+
+    /// The arguments, as they stand in the table.
+    pub(crate) fn args(&self) -> &[u8] {
+        &self.inner.claimed.args
     }
 
     /// Whether this attempt still holds the job, asked of the table inside a transaction.

@@ -50,12 +50,14 @@
 //!   or the memory. Jobs are held by lease; one whose worker is killed is run again.
 //! - [`Context`] is what a running job knows and can do: progress, cancellation, sessions, and
 //!   [`finish_in`](Context::finish_in) for effects that happen exactly once.
+//! - A [`BatchJob`] is handled together with others of its type, in one call.
 //! - [`Jobs::chain`] and [`Jobs::group`] let jobs wait for others and take up what they give back.
 //! - [`Jobs::metrics`] is for Prometheus, a [`TraceParent`] joins a request to its jobs, and with the feature `actix` a
 //!   job's progress is streamed to a browser; `board` is the apalis board behind a guard.
 //! - [`Sessions`] gives handlers, jobs and scripts Diesel connections without blocking the event loop.
 mod backend;
 mod backoff;
+mod batch;
 #[cfg(feature = "board")]
 mod board;
 mod broker;
@@ -94,6 +96,7 @@ pub use crate::web::{ProgressStream, metrics_route, trace_requests};
 pub use crate::{
     backend::{AckLayer, AckService, Storage},
     backoff::Backoff,
+    batch::{Answers, Batch, BatchJob},
     broker::BrokerError,
     clock::Clock,
     context::{Context, Stopping},

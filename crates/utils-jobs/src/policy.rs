@@ -133,7 +133,8 @@ impl Policy {
         self
     }
 
-    /// Sets how many jobs of this type one worker runs at once. Default: as many as the worker runs at all.
+    /// Sets how many jobs of this type one worker runs at once, a [batch](crate::Worker::handle_batches) counting as one.
+    /// Default: as many as the worker runs at all.
     ///
     /// A type with a limit and a long backlog is best in a queue of its own, because looking past that backlog for
     /// other jobs takes time.
@@ -143,7 +144,8 @@ impl Policy {
         self
     }
 
-    /// Sets how many jobs of this type one worker starts in a span of time. Default: no limit.
+    /// Sets how many jobs of this type one worker starts in a span of time, a [batch](crate::Worker::handle_batches)
+    /// counting as one. Default: no limit.
     #[must_use]
     pub fn rate(mut self, jobs: u32, per: Duration) -> Self {
         self.rate = Some((jobs.max(1), per));

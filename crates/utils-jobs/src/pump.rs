@@ -7,6 +7,7 @@
 //! ```
 //! Blocking database work never meets the event loop, a busy event loop cannot starve the leases, an end is written
 //! down at once, and a database error is logged and tried again, with the ends kept.
+mod held;
 mod inbox;
 mod lanes;
 
@@ -16,9 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::held::Holding;
 pub(crate) use self::{
-    inbox::{Delivery, Inbox, Word},
-    lanes::Lanes,
+    inbox::{Call, Delivery, Inbox, Word},
+    lanes::{Lanes, Type},
 };
 use crate::{
     Jobs, JobsError, Stopping,
@@ -26,7 +28,7 @@ use crate::{
     schedule::Planned,
     store::{
         Round, RoundDone, WorkerRow,
-        row::{Finish, Progress, state},
+        row::{Claimed, Finish, Progress, state},
     },
 };
 
@@ -104,17 +106,11 @@ impl Drop for Leaves {
     }
 }
 
-struct Held {
-    attempts: i32,
-    lane: usize,
-    delivery: Delivery,
-}
-
 struct Pump {
     config: PumpConfig,
     receiver: mpsc::Receiver<Msg>,
     inbox: Arc<Inbox>,
-    held: HashMap<String, Held>,
+    held: Holding,
     ends: Vec<Finish>,
     progress: HashMap<String, Progress>,
     progress_at: Option<Instant>,
@@ -145,7 +141,7 @@ impl Pump {
             config,
             receiver,
             inbox,
-            held: HashMap::new(),
+            held: Holding::default(),
             ends: Vec::new(),
             progress: HashMap::new(),
             progress_at: None,
@@ -213,7 +209,7 @@ impl Pump {
     }
 
     fn wants_more(&self) -> bool {
-        !self.draining && self.held.len() < self.config.lanes.capacity()
+        !self.draining && self.held.calls() < self.config.lanes.capacity()
     }
 
     fn take(&mut self, message: Msg) {
@@ -244,7 +240,7 @@ impl Pump {
                     && held.attempts == finish.attempts
                 {
                     let lane = held.lane;
-                    self.held.remove(&finish.id);
+                    self.held.release(&finish.id);
                     if self.backlog || self.config.lanes.is_limited(lane) {
                         self.claim_at = now;
                     }
@@ -265,7 +261,7 @@ impl Pump {
                 self.progress_at.get_or_insert(now + PROGRESS);
             }
             Msg::Warn => {
-                for held in self.held.values() {
+                for held in self.held.jobs().values() {
                     held.delivery.control.stop(Stopping::Shutdown);
                 }
             }
@@ -276,7 +272,7 @@ impl Pump {
             }
             Msg::Abandon => {
                 self.drain();
-                for (id, held) in self.held.drain() {
+                for (id, held) in self.held.release_all() {
                     held.delivery.control.stop(Stopping::LeaseLost);
                     let mut end = back(id, held.attempts, false);
                     if held.attempts >= held.delivery.claimed.max_attempts {
@@ -292,10 +288,11 @@ impl Pump {
     /// Gives back what has not been started.
     fn drain(&mut self) {
         self.draining = true;
-        for delivery in self.inbox.drain() {
-            let claimed = delivery.claimed;
-            self.held.remove(&claimed.id);
-            self.ends.push(back(claimed.id.clone(), claimed.attempts, true));
+        for call in self.inbox.drain() {
+            for Delivery { claimed, .. } in call.deliveries() {
+                self.held.release(&claimed.id);
+                self.ends.push(back(claimed.id.clone(), claimed.attempts, true));
+            }
         }
     }
 
@@ -317,10 +314,9 @@ impl Pump {
         if !claims && !beats && !writes_progress && self.ends.is_empty() {
             return true;
         }
-        let free = self.config.lanes.capacity().saturating_sub(self.held.len());
-        let held_lanes = self.held.values().map(|held| held.lane);
-        let wants = if claims { self.config.lanes.wants(free, held_lanes) } else { Vec::new() };
-        let held: Vec<String> = if beats { self.held.keys().cloned().collect() } else { Vec::new() };
+        let free = self.config.lanes.capacity().saturating_sub(self.held.calls());
+        let wants = if claims { self.config.lanes.wants(free, self.held.lanes()) } else { Vec::new() };
+        let held: Vec<String> = if beats { self.held.jobs().keys().cloned().collect() } else { Vec::new() };
         let progress: Vec<Progress> = self.progress.values().cloned().collect();
         let lease = self.config.jobs.settings().lease;
         let round = Round {
@@ -388,7 +384,7 @@ impl Pump {
         &mut self,
         now: Instant,
         clock: i64,
-        done: RoundDone,
+        mut done: RoundDone,
         asked: bool,
         beat: bool,
         promoted: bool,
@@ -425,15 +421,30 @@ impl Pump {
                 self.beats.filter(|(last, _)| now < *last + 2 * heartbeat).map_or(now, |(_, since)| since);
             self.beats = Some((now, since));
             self.beat_at = now + heartbeat;
-            self.compare(done.leases.unwrap_or_default());
+            self.compare(done.leases.take().unwrap_or_default());
         }
-        if asked || !done.claimed.is_empty() {
-            self.backlog = done.claimed.len() >= free;
-            self.plan_next_claim(now, !done.claimed.is_empty());
+        if asked || done.calls() > 0 {
+            // One batch of a type is taken at a time, so after one there may be another.
+            self.backlog = done.calls() >= free || !done.batches.is_empty();
+            self.plan_next_claim(now, done.calls() > 0);
+            if let Some(at) = done.ready_at {
+                let wait = Duration::from_millis(u64::try_from(at - clock).unwrap_or(0));
+                self.claim_at = self.claim_at.min(now + wait);
+            }
         } else if now >= self.claim_at && self.wants_more() {
             self.plan_next_claim(now, false); // every lane is at its limit
         }
-        self.deliver(done.claimed);
+        for row in done.claimed {
+            if let Some(row) = self.startable(row) {
+                self.deliver(Call::One(Delivery::new(row)));
+            }
+        }
+        for batch in done.batches {
+            let batch = batch.into_iter().filter_map(|row| self.startable(row)).collect();
+            for call in Call::of_batch(batch) {
+                self.deliver(call);
+            }
+        }
     }
 
     fn plan_next_claim(&mut self, now: Instant, found: bool) {
@@ -449,32 +460,30 @@ impl Pump {
         self.claim_at = if self.backlog { now } else { next };
     }
 
-    fn deliver(&mut self, claimed: Vec<crate::store::row::Claimed>) {
-        for row in claimed {
-            if row.attempts > row.max_attempts.max(1) {
-                // Nothing of ours leaves such a row, but others may write to the table.
-                self.ends.push(crate::run::dead(&row, "it had no attempts left"));
-                continue;
-            }
-            if self.held.contains_key(&row.id) {
-                // Ours, whose lease we lost: until that attempt has ended, nobody here may begin another.
-                let at = self.config.jobs.clock().millis() + millis(TWICE);
-                self.ends.push(Finish {
-                    state: state::SCHEDULED,
-                    run_at: Some(at),
-                    ..back(row.id, row.attempts, true)
-                });
-                self.beat_at = Instant::now();
-                continue;
-            }
-            let lane = self.config.lanes.lane_of(&row.name);
-            self.config.lanes.spend(lane);
-            let delivery = Delivery::new(row);
-            let id = delivery.claimed.id.clone();
-            self.held
-                .insert(id, Held { attempts: delivery.claimed.attempts, lane, delivery: delivery.clone() });
-            self.inbox.put(delivery);
+    /// Sorts out what may not start here and now.
+    fn startable(&mut self, row: Claimed) -> Option<Claimed> {
+        if row.attempts > row.max_attempts.max(1) {
+            // Nothing of ours leaves such a row, but others may write to the table.
+            self.ends.push(crate::run::dead(&row, "it had no attempts left"));
+            return None;
         }
+        if self.held.get(&row.id).is_some() {
+            // Ours, whose lease we lost: until that attempt has ended, nobody here may begin another.
+            let at = self.config.jobs.clock().millis() + millis(TWICE);
+            let put_back = back(row.id, row.attempts, true);
+            self.ends.push(Finish { state: state::SCHEDULED, run_at: Some(at), ..put_back });
+            self.beat_at = Instant::now();
+            return None;
+        }
+        Some(row)
+    }
+
+    fn deliver(&mut self, call: Call) {
+        let Some(first) = call.deliveries().first() else { return };
+        let lane = self.config.lanes.lane_of(&first.claimed.name);
+        self.config.lanes.spend(lane);
+        self.held.hold(lane, &call);
+        self.inbox.put(call);
     }
 
     /// Compares what we hold with what the table says: who is to be stopped, what nobody told us about.
@@ -483,7 +492,7 @@ impl Pump {
             .into_iter()
             .map(|lease| (lease.id, (lease.attempts, lease.cancel_requested != 0)))
             .collect();
-        for (id, held) in &self.held {
+        for (id, held) in self.held.jobs() {
             match known.remove(id) {
                 Some((attempts, cancelled)) if attempts == held.attempts => {
                     if cancelled {

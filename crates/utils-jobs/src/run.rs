@@ -1,4 +1,6 @@
-//! Running one claimed job: decoding, limits, cancellation, panics, and what its end means.
+//! Running claimed jobs: decoding, limits, cancellation, panics, and what its end means.
+mod batch;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -14,16 +16,18 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tracing::Instrument;
 
 use crate::{
-    Clock, Context, Failure, Job, Jobs, Policy, Retry, Stopping,
+    BatchJob, Clock, Context, Failure, Job, Jobs, Policy, Retry, Stopping,
     clock::millis,
     context::DataMap,
     failure::{Next, error_line, one_line},
     pump::{Delivery, Msg},
-    store::row::{Claimed, Finish, state},
+    store::row::{Batching, Claimed, Finish, state},
     trace,
 };
 
 type Output = Result<Box<RawValue>, Failure>;
+/// How an attempt has ended.
+pub(crate) type Outcome = Result<Box<RawValue>, Attempt>;
 type Running = Pin<Box<dyn Future<Output = Output> + Send>>;
 
 /// The job types that a worker knows.
@@ -37,6 +41,14 @@ pub(crate) struct Registry {
 pub(crate) struct Registered {
     pub policy: Policy,
     start: fn(&[u8], Context) -> Result<Running, serde_json::Error>,
+    /// Where its jobs are handled together.
+    batches: Option<Batches>,
+}
+
+#[derive(Clone, Copy)]
+struct Batches {
+    batching: Batching,
+    start: fn(Vec<Context>) -> batch::Running,
 }
 
 impl Registry {
@@ -50,7 +62,21 @@ impl Registry {
                     .map_err(|error| Retry::never(format!("its result cannot be written: {error}")))
             }))
         };
-        self.by_name.insert(J::NAME, Registered { policy: J::policy(), start }).is_none()
+        self.by_name.insert(J::NAME, Registered { policy: J::policy(), start, batches: None }).is_none()
+    }
+
+    /// False when the name is taken.
+    pub(crate) fn add_batches<J: BatchJob>(&mut self, batching: Batching) -> bool {
+        let is_new = self.add::<J>();
+        if let Some(registered) = self.by_name.get_mut(J::NAME) {
+            registered.batches = Some(Batches { batching, start: batch::start::<J> });
+        }
+        is_new
+    }
+
+    /// How the jobs of this name are gathered, if they are.
+    pub(crate) fn batching(&self, name: &str) -> Option<Batching> {
+        self.by_name.get(name)?.batches.map(|batches| batches.batching)
     }
 
     pub(crate) fn types(&self) -> impl Iterator<Item = (&str, &Policy)> {
@@ -78,18 +104,25 @@ pub(crate) struct Runner {
     pub pump: mpsc::Sender<Msg>,
 }
 
-/// How an attempt failed, for the layers around it and for the one who writes the end down.
-#[derive(Debug, thiserror::Error)]
+/// How an attempt failed, for the layers around it and for the one who writes the end down. Those of a batch may have
+/// one error.
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{error}")]
 pub(crate) struct Attempt {
     #[source]
-    error: Box<dyn std::error::Error + Send + Sync>,
+    error: Arc<dyn std::error::Error + Send + Sync>,
     next: Next,
+}
+
+impl From<Failure> for Attempt {
+    fn from(failure: Failure) -> Self {
+        Self { error: failure.error.into(), next: failure.next }
+    }
 }
 
 impl Runner {
     /// Runs one attempt to its end.
-    pub(crate) async fn run(self, delivery: Delivery) -> Result<Box<RawValue>, Attempt> {
+    pub(crate) async fn run(self, delivery: Delivery) -> Outcome {
         let claimed = &delivery.claimed;
         let span = tracing::info_span!(
             "job",
@@ -114,7 +147,41 @@ impl Runner {
             Err(failure) => failure,
         };
         tracing::debug!(parent: &span, error = %failed.line(), "failed");
-        Err(Attempt { error: failed.error, next: failed.next })
+        Err(failed.into())
+    }
+
+    /// The end of an attempt that began at this time, counted among the metrics.
+    pub(crate) fn end(&self, delivery: &Delivery, outcome: &Outcome, began: i64, run: Duration) -> Finish {
+        let claimed = &delivery.claimed;
+        let policy = self.registry.policy(&claimed.name);
+        let outcome = match outcome {
+            Ok(output) => Ok(output.get().to_owned()),
+            Err(error) => Err(error as &(dyn std::error::Error + 'static)),
+        };
+        let end = end_of(claimed, policy, outcome, self.jobs.clock());
+        let wait = Duration::from_millis(u64::try_from(began - claimed.run_at).unwrap_or(0));
+        self.jobs.recorder().record(claimed, &end, policy.is_some(), wait, run);
+        end
+    }
+
+    fn context(&self, delivery: &Delivery) -> Context {
+        Context::new(
+            Arc::clone(&delivery.claimed),
+            Arc::clone(&self.worker),
+            self.jobs.clone(),
+            Arc::clone(&self.data),
+            delivery.control.subscribe(),
+            self.pump.clone(),
+        )
+    }
+
+    /// Refuses an output that is too large.
+    fn fits(&self, output: &RawValue) -> Result<(), Failure> {
+        let (size, max) = (output.get().len(), self.jobs.settings().max_bytes);
+        if size > max {
+            return Err(Retry::never(format!("its result takes {size} bytes, above the maximum of {max}")));
+        }
+        Ok(())
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Output {
@@ -123,14 +190,7 @@ impl Runner {
             return Err(Retry::never(format!("no job type is called {:?} here", claimed.name)));
         };
         let stop = delivery.control.subscribe();
-        let ctx = Context::new(
-            Arc::clone(claimed),
-            Arc::clone(&self.worker),
-            self.jobs.clone(),
-            Arc::clone(&self.data),
-            stop.clone(),
-            self.pump.clone(),
-        );
+        let ctx = self.context(delivery);
         let trace = ctx.trace();
         // Reading the arguments is code of the application's as well: it may panic, or take its time.
         let (start, args) = (registered.start, Arc::clone(claimed));
@@ -155,25 +215,32 @@ impl Runner {
             task.end().await;
         }
         let output = output?;
-        let max = self.jobs.settings().max_bytes;
-        if output.get().len() > max {
-            let size = output.get().len();
-            return Err(Retry::never(format!("its result takes {size} bytes, above the maximum of {max}")));
-        }
+        self.fits(&output)?;
         Ok(output)
     }
 }
 
-/// The task of a job; when its supervisor is dropped, the job ends with it.
-struct Guarded(JoinHandle<Output>);
+/// The output as JSON; when it cannot be written, or panics in the attempt, that is a failure.
+pub(crate) fn raw(output: &impl serde::Serialize) -> Outcome {
+    let written = catch_unwind(AssertUnwindSafe(|| serde_json::value::to_raw_value(output)));
+    let failed = match written {
+        Ok(Ok(raw)) => return Ok(raw),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => format!("panicked: {}", panic_text(&*panic)),
+    };
+    Err(Retry::never(format!("its result cannot be written: {failed}")).into())
+}
 
-impl Drop for Guarded {
+/// The task of a call; when its supervisor is dropped, the call ends with it.
+struct Guarded<T>(JoinHandle<T>);
+
+impl<T> Drop for Guarded<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-impl Guarded {
+impl<T> Guarded<T> {
     /// Waits until the future is dropped, so that no two attempts overlap; not for ever, as it may be blocking.
     async fn end(&mut self) {
         if !self.0.is_finished() {
@@ -181,7 +248,9 @@ impl Guarded {
             let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.0).await;
         }
     }
+}
 
+impl Guarded<Output> {
     async fn supervise(
         &mut self,
         policy: &Policy,
@@ -350,8 +419,12 @@ fn next_of<'a>(
 }
 
 impl Attempt {
+    fn line(&self) -> String {
+        error_line(&*self.error)
+    }
+
     /// The worker stops before the job has ended.
     pub(crate) fn put_back() -> Self {
-        Self { error: "put back because its worker stopped".into(), next: Next::Release }
+        Failure { error: "put back because its worker stopped".into(), next: Next::Release }.into()
     }
 }

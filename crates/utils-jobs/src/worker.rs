@@ -24,13 +24,18 @@ use tower::Service;
 
 pub use self::{due::DueReport, shutdown::shutdown_signal};
 use crate::{
-    Enqueue, Job, Jobs, JobsError, Stopping,
+    BatchJob, Enqueue, Job, Jobs, JobsError, Stopping,
     backend::{Plan, Storage},
+    clock::millis,
     context::DataMap,
-    pump::{Delivery, Msg},
+    pump::{Call, Msg},
     run::{Attempt, Registry, Runner},
     schedule::Planned,
+    store::row::Batching,
 };
+
+/// The most jobs in a batch, whose ids all go into one statement.
+const MAX_BATCH: usize = 10_000;
 
 /// Runs jobs: the types it is given, from the queues it is given, on an apalis worker.
 ///
@@ -111,6 +116,31 @@ impl Worker {
         self
     }
 
+    /// Runs jobs of this type together, at most `max` in one call of [`run_batch`](BatchJob::run_batch).
+    ///
+    /// A batch is handled as soon as `max` jobs are ready, or when the first has been so for this long; zero: as soon as
+    /// there is any. The others wait for their time in the table, in nobody's hands: they can be cancelled, a
+    /// worker that is stopped or killed loses none, and several workers do not share a batch out among them. Jobs come
+    /// from one queue at a time, the most urgent first.
+    ///
+    /// A batch counts as one job: for this worker's [`concurrency`](Self::concurrency) and
+    /// [`prefetch`](Self::prefetch), and for [`concurrency`](crate::Policy::concurrency) and
+    /// [`rate`](crate::Policy::rate) of the type. Its policy's time limits are those of the call. Looking for a batch
+    /// means to look past other types in the queue, so a queue of its own is best.
+    ///
+    /// `max` must be between 1 and 10,000; anything else is an error when the worker starts.
+    pub fn handle_batches<J: BatchJob>(mut self, max: usize, within: Duration) -> Self {
+        if !(1..=MAX_BATCH).contains(&max) {
+            self.error.get_or_insert(JobsError::Settings("a batch must hold between 1 and 10,000 jobs"));
+            return self;
+        }
+        let batching = Batching { max, within: millis(within) };
+        if !Arc::make_mut(&mut self.registry).add_batches::<J>(batching) {
+            self.error.get_or_insert(JobsError::NameTaken(J::NAME));
+        }
+        self
+    }
+
     /// Gives all jobs something of the application's, by its type: see [`Context::data`](crate::Context::data).
     pub fn data<T: Send + Sync + 'static>(mut self, data: T) -> Self {
         Arc::make_mut(&mut self.data).insert(data);
@@ -123,7 +153,7 @@ impl Worker {
         self
     }
 
-    /// Sets how many jobs run at once. Default: four for each core.
+    /// Sets how many jobs run at once, a [batch](Self::handle_batches) counting as one. Default: four for each core.
     pub fn concurrency(mut self, jobs: usize) -> Self {
         self.concurrency = jobs.max(1);
         self
@@ -341,7 +371,7 @@ struct RunnerService {
     halted: watch::Receiver<bool>,
 }
 
-impl Service<Task<Delivery>> for RunnerService {
+impl Service<Task<Call>> for RunnerService {
     type Response = Box<RawValue>;
     type Error = Attempt;
     type Future = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Attempt>> + Send>>;
@@ -350,14 +380,21 @@ impl Service<Task<Delivery>> for RunnerService {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, task: Task<Delivery>) -> Self::Future {
+    fn call(&mut self, task: Task<Call>) -> Self::Future {
         let runner = self.runner.clone();
         let mut halted = self.halted.clone();
         Box::pin(async move {
-            let control = task.args.control.clone();
+            let delivery = match task.args {
+                Call::One(delivery) => delivery,
+                Call::Batch(deliveries) => {
+                    runner.handle_batch(deliveries, until(&mut halted)).await;
+                    return Ok(Box::<RawValue>::default());
+                }
+            };
+            let control = delivery.control.clone();
             tokio::select! {
                 biased;
-                outcome = runner.run(task.args) => outcome,
+                outcome = runner.run(delivery) => outcome,
                 () = until(&mut halted) => {
                     control.stop(Stopping::Shutdown);
                     Err(Attempt::put_back())

@@ -4,6 +4,7 @@
 #[doc(hidden)]
 pub mod cases;
 mod sample;
+mod together;
 
 use std::{future::Future, time::Duration};
 
@@ -100,6 +101,25 @@ macro_rules! job_backend_contract {
             apalis_layers_and_errors_end_attempts,
             the_context_knows_the_release_the_worker_and_the_data,
             a_blocking_job_does_not_stall_the_others,
+            jobs_that_wait_together_are_handled_in_one_call,
+            a_full_batch_starts_at_once_and_another_waits_for_more,
+            the_first_job_of_a_batch_waits_only_so_long_for_more,
+            a_stopped_worker_leaves_a_batch_that_fills_to_others,
+            each_job_of_a_batch_ends_in_its_own_way,
+            what_fails_the_call_fails_each_of_its_jobs,
+            the_time_limit_of_a_batch_is_that_of_its_call,
+            the_last_attempt_of_a_job_is_made_alone,
+            one_job_of_a_running_batch_is_told_of_its_cancellation,
+            a_stubborn_job_of_a_batch_is_cancelled_after_its_grace_and_the_others_go_on,
+            a_call_ends_when_all_of_its_jobs_are_cancelled,
+            a_batch_counts_as_one_job,
+            a_rate_counts_batches,
+            two_workers_do_not_share_a_batch_out,
+            a_batch_that_outlasts_its_lease_runs_once,
+            a_batch_that_does_not_end_in_time_is_put_back,
+            a_batch_of_a_stalled_worker_does_not_count,
+            members_of_a_group_can_be_handled_together,
+            keys_expiries_and_paused_queues_hold_for_batches,
         );
     };
     (@cases $backend:expr; $($case:ident,)*) => {

@@ -25,6 +25,34 @@ impl Delivery {
     }
 }
 
+/// What one call of a handler gets.
+#[derive(Debug, Clone)]
+pub(crate) enum Call {
+    One(Delivery),
+    Batch(Arc<[Delivery]>),
+}
+
+impl Call {
+    pub(crate) fn deliveries(&self) -> &[Delivery] {
+        match self {
+            Self::One(delivery) => std::slice::from_ref(delivery),
+            Self::Batch(deliveries) => deliveries,
+        }
+    }
+
+    /// Batches as they are handled: the last of several attempts of a job is made alone, so that one which takes its
+    /// whole call down, again and again, makes no dead letters of the others.
+    pub(crate) fn of_batch(claimed: Vec<Claimed>) -> impl Iterator<Item = Self> {
+        let is_last =
+            |claimed: &Claimed| claimed.max_attempts > 1 && claimed.attempts >= claimed.max_attempts;
+        let (alone, together): (Vec<_>, Vec<_>) = claimed.into_iter().partition(is_last);
+        let calls = std::iter::once(together).chain(alone.into_iter().map(|claimed| vec![claimed]));
+        calls
+            .filter(|call| !call.is_empty())
+            .map(|call| Self::Batch(call.into_iter().map(Delivery::new).collect()))
+    }
+}
+
 /// Tells a running job to end.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
@@ -39,7 +67,7 @@ impl Control {
     /// A reason gives way to a graver one only: a job that was told of its time limit can still be cancelled.
     pub(crate) fn stop(&self, reason: Stopping) {
         self.stop.send_if_modified(|current| {
-            let changes = current.is_none_or(|current| gravity(current) < gravity(reason));
+            let changes = current.is_none_or(|current| current.gravity() < reason.gravity());
             if changes {
                 *current = Some(reason);
             }
@@ -49,17 +77,6 @@ impl Control {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Stopping>> {
         self.stop.subscribe()
-    }
-}
-
-/// How much a reason changes for the job: a lost lease ends it at once, a cancelled one has its grace, and a shutdown
-/// has a time of its own.
-fn gravity(reason: Stopping) -> u8 {
-    match reason {
-        Stopping::TimeLimit => 0,
-        Stopping::Shutdown => 1,
-        Stopping::Cancelled => 2,
-        Stopping::LeaseLost => 3,
     }
 }
 
@@ -78,7 +95,7 @@ impl Word {
     }
 }
 
-/// Claimed jobs that no future runs yet.
+/// Calls that no future runs yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     state: Mutex<State>,
@@ -87,23 +104,23 @@ pub(crate) struct Inbox {
 
 #[derive(Debug, Default)]
 struct State {
-    deliveries: VecDeque<Delivery>,
+    calls: VecDeque<Call>,
     closed: bool,
     failed: bool,
 }
 
 impl Inbox {
-    pub(crate) fn put(&self, delivery: Delivery) {
-        self.lock().deliveries.push_back(delivery);
+    pub(crate) fn put(&self, call: Call) {
+        self.lock().calls.push_back(call);
         self.waker.wake();
     }
 
-    /// The next job; `None` when the pump has ended.
-    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Delivery>> {
+    /// The next call; `None` when the pump has ended.
+    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Call>> {
         self.waker.register(cx.waker());
         let mut state = self.lock();
-        match state.deliveries.pop_front() {
-            Some(delivery) => Poll::Ready(Some(delivery)),
+        match state.calls.pop_front() {
+            Some(call) => Poll::Ready(Some(call)),
             None if state.closed => Poll::Ready(None),
             None => Poll::Pending,
         }
@@ -120,8 +137,8 @@ impl Inbox {
         self.lock().failed
     }
 
-    pub(super) fn drain(&self) -> Vec<Delivery> {
-        self.lock().deliveries.drain(..).collect()
+    pub(super) fn drain(&self) -> Vec<Call> {
+        self.lock().calls.drain(..).collect()
     }
 
     pub(super) fn close_on_drop(self: &Arc<Self>) -> impl Drop + use<> {

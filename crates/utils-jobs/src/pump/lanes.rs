@@ -2,10 +2,11 @@ use std::time::{Duration, Instant};
 
 use crate::{
     Policy,
-    store::row::{Names, Want},
+    store::row::{Batching, Names, Want},
 };
 
-/// How many jobs of which names a worker may hold: one lane for each type with a limit, and one for all others.
+/// How many jobs of which names a worker may hold: one lane for each type with a limit, or that is handled in batches,
+/// and one for all others. A batch counts as one job.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     queues: Vec<String>,
@@ -15,12 +16,21 @@ pub(crate) struct Lanes {
     turn: usize,
 }
 
+/// A type of jobs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Type<'a> {
+    pub name: &'a str,
+    pub policy: &'a Policy,
+    pub batch: Option<Batching>,
+}
+
 /// The jobs that share a limit.
 #[derive(Debug)]
 pub(crate) struct Lane {
     names: Names,
     concurrency: Option<usize>,
     bucket: Option<Bucket>,
+    batch: Option<Batching>,
 }
 
 /// Tokens for starts: `most` at first, and again so many in each span of time.
@@ -37,21 +47,22 @@ impl Lanes {
         Self { queues, lanes, capacity, turn: 0 }
     }
 
-    /// A lane for each limited type, and one for the rest: all others, or the `known` ones.
-    pub(crate) fn of<'a>(types: impl Iterator<Item = (&'a str, &'a Policy)>, only_known: bool) -> Vec<Lane> {
-        let (limited, free): (Vec<_>, Vec<_>) = types.partition(|(_, policy)| policy.is_limited());
-        let owned =
-            |all: &[(&str, &Policy)]| all.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+    /// A lane for each type that has one, and one for the rest: all others, or the `known` ones.
+    pub(crate) fn of<'a>(types: impl Iterator<Item = Type<'a>>, only_known: bool) -> Vec<Lane> {
+        let (limited, free): (Vec<_>, Vec<_>) =
+            types.partition(|of| of.policy.is_limited() || of.batch.is_some());
+        let owned = |all: &[Type<'_>]| all.iter().map(|of| of.name.to_owned()).collect::<Vec<_>>();
         let rest = match (only_known, limited.is_empty()) {
             (true, _) => Names::Only(owned(&free)),
             (false, true) => Names::All,
             (false, false) => Names::AllBut(owned(&limited)),
         };
-        let mut lanes = vec![Lane { names: rest, concurrency: None, bucket: None }];
-        lanes.extend(limited.iter().map(|(name, policy)| Lane {
-            names: Names::Only(vec![(*name).to_owned()]),
-            concurrency: policy.concurrency,
-            bucket: policy.rate.map(|(jobs, per)| Bucket::new(jobs, per)),
+        let mut lanes = vec![Lane { names: rest, concurrency: None, bucket: None, batch: None }];
+        lanes.extend(limited.iter().map(|of| Lane {
+            names: Names::Only(vec![of.name.to_owned()]),
+            concurrency: of.policy.concurrency,
+            bucket: of.policy.rate.map(|(jobs, per)| Bucket::new(jobs, per)),
+            batch: of.batch,
         }));
         lanes
     }
@@ -86,7 +97,7 @@ impl Lanes {
             }
             for offset in 0..queues {
                 let queue = self.queues[(self.turn + offset) % queues].clone();
-                wants.push(Want { queue, names: each.names.clone(), limit, lane });
+                wants.push(Want { queue, names: each.names.clone(), limit, lane, batch: each.batch });
             }
         }
         wants
@@ -139,15 +150,18 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lane, Lanes};
+    use super::{Lane, Lanes, Type};
     use crate::{Policy, store::row::Names};
+
+    fn free_and_limited(only_known: bool) -> Vec<Lane> {
+        let (free, limited) = (Policy::new(), Policy::new().concurrency(1));
+        let types = [("free", &free), ("limited", &limited)];
+        Lanes::of(types.into_iter().map(|(name, policy)| Type { name, policy, batch: None }), only_known)
+    }
 
     #[test]
     fn every_lane_comes_first_in_turn_and_with_every_queue() {
-        let (free, limited) = (Policy::new(), Policy::new().concurrency(1));
-        let types = [("free", &free), ("limited", &limited)];
-        let lanes: Vec<Lane> = Lanes::of(types.into_iter(), true);
-        let mut lanes = Lanes::new(vec!["a".to_owned(), "b".to_owned()], lanes, 1);
+        let mut lanes = Lanes::new(vec!["a".to_owned(), "b".to_owned()], free_and_limited(true), 1);
         let mut firsts: Vec<(String, Names)> = (0..4)
             .map(|_| lanes.wants(1, std::iter::empty()).remove(0))
             .map(|want| (want.queue, want.names))
@@ -160,9 +174,7 @@ mod tests {
 
     #[test]
     fn a_full_lane_asks_for_nothing() {
-        let (free, limited) = (Policy::new(), Policy::new().concurrency(1));
-        let types = [("free", &free), ("limited", &limited)];
-        let mut lanes = Lanes::new(vec!["a".to_owned()], Lanes::of(types.into_iter(), true), 3);
+        let mut lanes = Lanes::new(vec!["a".to_owned()], free_and_limited(true), 3);
         for _ in 0..4 {
             let wants = lanes.wants(2, std::iter::once(1));
             assert_eq!(wants.iter().map(|want| (want.lane, want.limit)).collect::<Vec<_>>(), [(0, 2)]);

@@ -36,7 +36,7 @@ pub trait Raw: Sized {
 }
 
 /// SQL with `?` for each bind, in all dialects.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 #[cfg_attr(
     not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
     allow(dead_code, reason = "without a database nobody reads it")

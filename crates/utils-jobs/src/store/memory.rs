@@ -12,7 +12,7 @@ use std::{
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
     flow::NewFlow,
-    row::{Claimed, Count, Finish, Inserted, Lease, NewRow, Record, SeenWorker, Want, state},
+    row::{Batching, Claimed, Count, Finish, Inserted, Lease, NewRow, Record, SeenWorker, Want, state},
 };
 use crate::{
     JobsError,
@@ -170,7 +170,8 @@ impl Table {
         reaped
     }
 
-    fn claim(&mut self, round: &Round<'_>, want: &Want, limit: usize) -> Vec<Claimed> {
+    /// Those that a want may have, the most urgent first.
+    fn ready(&self, round: &Round<'_>, want: &Want) -> Vec<(i32, i64, String)> {
         if self.paused.contains(&want.queue) {
             return Vec::new();
         }
@@ -187,6 +188,23 @@ impl Table {
             .map(|record| (-record.priority, record.run_at, record.id.clone()))
             .collect();
         ready.sort();
+        ready
+    }
+
+    /// One batch, if it is ready.
+    fn claim_batch(&mut self, round: &Round<'_>, want: &Want, batching: Batching, done: &mut RoundDone) {
+        let ready = self.ready(round, want);
+        let Some(first) = ready.iter().map(|(_, run_at, _)| *run_at).min() else { return };
+        let ready_at = first.saturating_add(batching.within);
+        if ready.len() < batching.max && ready_at > round.now {
+            done.ready_by(ready_at);
+        } else {
+            done.batches.push(self.claim(round, want, batching.max));
+        }
+    }
+
+    fn claim(&mut self, round: &Round<'_>, want: &Want, limit: usize) -> Vec<Claimed> {
+        let mut ready = self.ready(round, want);
         ready.truncate(limit);
         let mut claimed = Vec::new();
         for (_, _, id) in ready {
@@ -302,14 +320,13 @@ impl Store for MemoryStore {
                 }
             }
         }
-        let mut taken = vec![0; round.wants.iter().map(|want| want.lane + 1).max().unwrap_or(0)];
-        for want in round.wants {
-            let room = want.limit.saturating_sub(taken[want.lane]);
-            let limit = room.min(round.limit.saturating_sub(done.claimed.len()));
-            let claimed = table.claim(round, want, limit);
-            taken[want.lane] += claimed.len();
-            done.claimed.extend(claimed);
-        }
+        done.claim_all(round, |done, want, limit| {
+            match want.batch {
+                None => done.claimed.extend(table.claim(round, want, limit)),
+                Some(batching) => table.claim_batch(round, want, batching, done),
+            }
+            Ok::<_, JobsError>(())
+        })?;
         Ok(done)
     }
 

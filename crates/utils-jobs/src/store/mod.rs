@@ -50,7 +50,7 @@ pub(crate) struct Round<'a> {
     /// Move jobs whose time has come to the waiting ones.
     pub promote: bool,
     pub wants: &'a [Want],
-    /// At most so many for all wants together.
+    /// At most so many for all wants together, a batch counting as one.
     pub limit: usize,
 }
 
@@ -58,6 +58,10 @@ pub(crate) struct Round<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct RoundDone {
     pub claimed: Vec<Claimed>,
+    /// Jobs that are to be handled together.
+    pub batches: Vec<Vec<Claimed>>,
+    /// When the first batch that is not full has waited long enough.
+    pub ready_at: Option<i64>,
     /// How many of the finishes were refused, because the job was no longer this worker's.
     pub refused: usize,
     /// What the table says this worker holds, when leases were renewed.
@@ -68,6 +72,37 @@ pub(crate) struct RoundDone {
     pub freed: usize,
     /// When the next scheduled job is due, when asked to promote.
     pub next_due: Option<i64>,
+}
+
+impl RoundDone {
+    /// For how many calls of a handler jobs were claimed.
+    pub(crate) fn calls(&self) -> usize {
+        self.claimed.len() + self.batches.len()
+    }
+
+    /// Goes through the wants of a round, each with as much as it may claim.
+    pub(crate) fn claim_all<E>(
+        &mut self,
+        round: &Round<'_>,
+        mut claim: impl FnMut(&mut Self, &Want, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut taken = vec![0; round.wants.iter().map(|want| want.lane + 1).max().unwrap_or(0)];
+        for want in round.wants {
+            let room = want.limit.saturating_sub(taken.get(want.lane).copied().unwrap_or(0));
+            let before = self.calls();
+            let limit = room.min(round.limit.saturating_sub(before));
+            if limit > 0 {
+                claim(self, want, limit)?;
+                taken[want.lane] += self.calls() - before;
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch will be ready at this time.
+    pub(crate) fn ready_by(&mut self, at: i64) {
+        self.ready_at = Some(self.ready_at.map_or(at, |first| first.min(at)));
+    }
 }
 
 /// What [`Store::cancel`] found.

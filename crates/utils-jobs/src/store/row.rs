@@ -225,9 +225,20 @@ pub(crate) struct Progress {
 pub(crate) struct Want {
     pub queue: String,
     pub names: Names,
-    /// At most so many; the wants of a lane share it.
+    /// At most so many, a batch counting as one; the wants of a lane share it.
     pub limit: usize,
     pub lane: usize,
+    /// Jobs that are handled together: one batch of them, if it is ready.
+    pub batch: Option<Batching>,
+}
+
+/// When a batch is ready: it is full, or its first job has waited long enough for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Batching {
+    /// How many jobs there are in a full one.
+    pub max: usize,
+    /// How long the first waits, in milliseconds.
+    pub within: i64,
 }
 
 /// A choice of job names.

@@ -8,7 +8,7 @@ use super::{
     conn::{JobConn, Statement, Value},
     flow,
     row::{
-        CLAIMED, Claimed, Count, Finish, Inserted, Lease, Names, NewRow, Progress, RECORD, Record,
+        Batching, CLAIMED, Claimed, Count, Finish, Inserted, Lease, Names, NewRow, Progress, RECORD, Record,
         SeenWorker, Want, state,
     },
 };
@@ -154,16 +154,13 @@ pub(crate) fn round<C: JobConn>(conn: &mut C, round: &Round<'_>) -> QueryResult<
         done.next_due =
             conn.number(Statement::new("SELECT MIN(run_at) AS n FROM utils_jobs WHERE state = 5"))?;
     }
-    let mut taken = vec![0; round.wants.iter().map(|want| want.lane + 1).max().unwrap_or(0)];
-    for want in round.wants {
-        let room = want.limit.saturating_sub(taken.get(want.lane).copied().unwrap_or(0));
-        let limit = room.min(round.limit.saturating_sub(done.claimed.len()));
-        if limit > 0 {
-            let claimed = claim(conn, round, want, limit)?;
-            taken[want.lane] += claimed.len();
-            done.claimed.extend(claimed);
+    done.claim_all(round, |done, want, limit| {
+        match want.batch {
+            None => done.claimed.extend(claim(conn, round, want, limit)?),
+            Some(batching) => claim_batch(conn, round, want, batching, done)?,
         }
-    }
+        QueryResult::Ok(())
+    })?;
     Ok(done)
 }
 
@@ -173,28 +170,112 @@ fn claim<C: JobConn>(
     want: &Want,
     limit: usize,
 ) -> QueryResult<Vec<Claimed>> {
-    let mut pick =
-        Statement::new("SELECT id AS t FROM utils_jobs WHERE state = 0 AND queue = ?").bind(&want.queue);
+    let Some(pick) = pick::<C>(round, want, limit) else { return Ok(Vec::new()) };
+    if C::DIALECT == Dialect::Mysql {
+        let ids = lock(conn, pick)?;
+        return take_ids(conn, round, &ids);
+    }
+    let mut no_ids = Vec::new();
+    let Some(these) = these(conn, pick, &mut no_ids)? else { return Ok(Vec::new()) };
+    take(conn, round, these, &[])
+}
+
+/// One batch, if it is ready. It stays in the table until then, so a batch that fills is in nobody's hands: nothing is
+/// lost with a worker, and several workers do not share it out among them.
+fn claim_batch<C: JobConn>(
+    conn: &mut C,
+    round: &Round<'_>,
+    want: &Want,
+    batching: Batching,
+    done: &mut RoundDone,
+) -> QueryResult<()> {
+    /// When to look again at what another worker is about to take, in milliseconds.
+    const AGAIN: i64 = 5;
+    let Some(ready) = ready(round, want) else { return Ok(()) };
+    let max = i64::try_from(batching.max).unwrap_or(i64::MAX);
+    let mut count = Statement::new("SELECT COUNT(*) AS n FROM (SELECT id");
+    count.append(ready.clone());
+    count.push_with(" LIMIT ?) AS ready", [Value::Big(max)]);
+    let count = conn.number(count)?.unwrap_or(0);
+    if count == 0 {
+        return Ok(());
+    }
+    let is_full = count >= max;
+    if !is_full {
+        let mut first = Statement::new("SELECT MIN(run_at) AS n");
+        first.append(ready);
+        let ready_at = conn.number(first)?.unwrap_or(0).saturating_add(batching.within);
+        if ready_at > round.now {
+            done.ready_by(ready_at);
+            return Ok(());
+        }
+    }
+    let Some(pick) = pick::<C>(round, want, batching.max) else { return Ok(()) };
+    let ids = lock(conn, pick)?;
+    if ids.is_empty() || (is_full && ids.len() < batching.max) {
+        // Another worker takes these jobs right now; what it leaves may wait for more.
+        done.ready_by(round.now.saturating_add(AGAIN));
+        return Ok(());
+    }
+    done.batches.push(take_ids(conn, round, &ids)?);
+    Ok(())
+}
+
+/// The ids that a query finds and nobody else has locked, locked from now on.
+fn lock<C: JobConn>(conn: &mut C, mut pick: Statement<'_>) -> QueryResult<Vec<String>> {
+    if C::DIALECT != Dialect::Sqlite {
+        pick.push(" FOR UPDATE SKIP LOCKED");
+    }
+    Ok(conn.texts(pick)?.into_iter().map(|row| row.t).collect())
+}
+
+fn take_ids<C: JobConn>(conn: &mut C, round: &Round<'_>, ids: &[String]) -> QueryResult<Vec<Claimed>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut these = Statement::new("id IN (");
+    these.push_with(&format!("{})", marks(ids.len())), ids.iter().map(Value::from));
+    take(conn, round, these, ids)
+}
+
+/// `FROM` and the condition for the jobs that a want may have; `None` when it can have none.
+fn ready<'a>(round: &Round<'_>, want: &'a Want) -> Option<Statement<'a>> {
+    let mut ready = Statement::new(" FROM utils_jobs WHERE state = 0 AND queue = ?").bind(&want.queue);
     if let Names::Only(names) | Names::AllBut(names) = &want.names {
         if names.is_empty() {
-            return Ok(Vec::new());
+            return None;
         }
         let not = if matches!(want.names, Names::AllBut(_)) { " NOT" } else { "" };
-        pick.push_with(&format!(" AND name{not} IN ({})", marks(names.len())), names.iter().map(Value::from));
+        ready
+            .push_with(&format!(" AND name{not} IN ({})", marks(names.len())), names.iter().map(Value::from));
     }
-    pick.push_with(
+    ready.push_with(
         " AND (expires_at IS NULL OR expires_at > ?) \
-         AND NOT EXISTS (SELECT 1 FROM utils_jobs_queues q WHERE q.queue = ? AND q.paused = 1) \
-         ORDER BY ",
+         AND NOT EXISTS (SELECT 1 FROM utils_jobs_queues q WHERE q.queue = ? AND q.paused = 1)",
         [Value::Big(round.now), Value::Text(&want.queue)],
     );
+    Some(ready)
+}
+
+/// The ids of the most urgent of them.
+fn pick<'a, C: JobConn>(round: &Round<'_>, want: &'a Want, limit: usize) -> Option<Statement<'a>> {
+    let mut pick = Statement::new("SELECT id AS t");
+    pick.append(ready(round, want)?);
     pick.push(match C::DIALECT {
-        Dialect::Mysql => "urgency", // as its index has it
-        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => "priority DESC",
+        Dialect::Mysql => " ORDER BY urgency", // as its index has it
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => " ORDER BY priority DESC",
     });
     pick.push_with(", run_at, id LIMIT ?", [Value::Big(i64::try_from(limit).unwrap_or(i64::MAX))]);
-    let mut ids = Vec::new();
-    let Some(these) = these(conn, pick, &mut ids)? else { return Ok(Vec::new()) };
+    Some(pick)
+}
+
+/// Takes the jobs that a condition finds. MySQL cannot tell which they were, so it needs their ids as well.
+fn take<C: JobConn>(
+    conn: &mut C,
+    round: &Round<'_>,
+    these: Statement<'_>,
+    ids: &[String],
+) -> QueryResult<Vec<Claimed>> {
     let mut take = Statement::new(format!(
         "UPDATE {} SET state = 1, attempts = attempts + 1, worker = ?, lease_until = ?, started_at = ?, \
          progress = NULL, progress_note = NULL WHERE ",
@@ -444,8 +525,7 @@ fn these<'a, C: JobConn>(
 ) -> QueryResult<Option<Statement<'a>>> {
     let mut these = match C::DIALECT {
         Dialect::Mysql => {
-            pick.push(" FOR UPDATE SKIP LOCKED");
-            *ids = conn.texts(pick)?.into_iter().map(|row| row.t).collect();
+            *ids = lock(conn, pick)?;
             if ids.is_empty() {
                 return Ok(None);
             }

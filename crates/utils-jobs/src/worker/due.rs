@@ -1,17 +1,17 @@
 use std::{
     sync::{Arc, Mutex, PoisonError, mpsc},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::Worker;
 use crate::{
     JobsError,
     clock::millis,
-    pump::{Delivery, Msg},
-    run::{Runner, end_of},
+    pump::{Call, Delivery, Msg},
+    run::Runner,
     store::{
         Round,
-        row::{Names, Want, state},
+        row::{Batching, Finish, Names, Want, state},
     },
 };
 
@@ -37,7 +37,8 @@ impl DueReport {
 
 impl Worker {
     /// Runs all jobs that are due now, one after the other, here and now, and those that they enqueue: for tests. The
-    /// worker can be used again. Works with every kind of jobs; schedules are not looked at.
+    /// worker can be used again. Works with every kind of jobs; schedules are not looked at. Batches do not wait for
+    /// more jobs: those that are due are handled together, as many at a time as the worker was told.
     ///
     /// # Errors
     /// [`JobsError::NameTaken`], [`JobsError::Schedule`] for what was said before; [`JobsError::Sessions`].
@@ -88,20 +89,11 @@ impl Worker {
         messages: &Mutex<mpsc::Receiver<Msg>>,
     ) -> Result<DueReport, JobsError> {
         let mut report = DueReport::default();
-        let mut queues = self.queues.clone();
-        queues.extend(runner.registry.types().map(|(_, policy)| policy.queue.to_owned()));
-        queues.sort();
-        queues.dedup();
-        let names = if self.only_known {
-            Names::Only(runner.registry.types().map(|(name, _)| name.to_owned()).collect())
-        } else {
-            Names::All
-        };
-        let wants: Vec<Want> =
-            queues.into_iter().map(|queue| Want { queue, names: names.clone(), limit: 1, lane: 0 }).collect();
-        let mut finished = None;
+        let wants = self.wants(runner);
+        let mut finished: Vec<Finish> = Vec::new();
         loop {
-            let (wants, worker, end) = (wants.clone(), Arc::clone(&runner.worker), finished.take());
+            let (wants, worker, ends) =
+                (wants.clone(), Arc::clone(&runner.worker), std::mem::take(&mut finished));
             let progress: Vec<_> = messages
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -117,7 +109,7 @@ impl Worker {
                     worker: &worker,
                     now,
                     lease_until: now + millis(jobs.settings().lease),
-                    finish: end.as_slice(),
+                    finish: &ends,
                     progress: &progress,
                     renew: None,
                     reap: true,
@@ -126,25 +118,66 @@ impl Worker {
                     limit: 1,
                 })
             });
-            let Some(claimed) = round.await?.claimed.pop() else { return Ok(report) };
-            let delivery = Delivery::new(claimed);
-            let (started, began) = (Instant::now(), self.jobs.clock().millis());
-            let outcome = runner.clone().run(delivery.clone()).await;
-            let policy = runner.registry.policy(&delivery.claimed.name);
-            let clock = self.jobs.clock();
-            let end = match &outcome {
-                Ok(output) => end_of(&delivery.claimed, policy, Ok(output.get().to_owned()), clock),
-                Err(error) => end_of(&delivery.claimed, policy, Err(error), clock),
+            let mut done = round.await?;
+            let calls = match (done.claimed.pop(), done.batches.pop()) {
+                (Some(claimed), _) => vec![Call::One(Delivery::new(claimed))],
+                (None, Some(batch)) => Call::of_batch(batch).collect(),
+                (None, None) => return Ok(report),
             };
-            let wait = Duration::from_millis(u64::try_from(began - delivery.claimed.run_at).unwrap_or(0));
-            let recorder = self.jobs.recorder();
-            recorder.record(&delivery.claimed, &end, policy.is_some(), wait, started.elapsed());
-            match end.state {
-                state::DONE => report.succeeded += 1,
-                state::WAITING | state::SCHEDULED => report.retried += 1,
-                _ => report.dead += 1,
+            for call in calls {
+                finished.extend(run(runner, call).await);
             }
-            finished = Some(end);
+            for end in &finished {
+                match end.state {
+                    state::DONE => report.succeeded += 1,
+                    state::WAITING | state::SCHEDULED => report.retried += 1,
+                    _ => report.dead += 1,
+                }
+            }
         }
     }
+
+    /// One job, or one batch of those that are there.
+    fn wants(&self, runner: &Runner) -> Vec<Want> {
+        let registry = &runner.registry;
+        let mut queues = self.queues.clone();
+        queues.extend(registry.types().map(|(_, policy)| policy.queue.to_owned()));
+        queues.sort();
+        queues.dedup();
+        let types = registry.types().map(|(name, _)| (name.to_owned(), registry.batching(name)));
+        let (together, alone): (Vec<_>, Vec<_>) = types.partition(|(_, batching)| batching.is_some());
+        let names = |of: &[(String, _)]| of.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let others = match (self.only_known, together.is_empty()) {
+            (true, _) => Names::Only(names(&alone)),
+            (false, true) => Names::All,
+            (false, false) => Names::AllBut(names(&together)),
+        };
+        let mut kinds = vec![(others, None)];
+        kinds.extend(together.into_iter().map(|(name, batching)| {
+            // Nothing more comes while the test waits.
+            (Names::Only(vec![name]), batching.map(|batching| Batching { within: 0, ..batching }))
+        }));
+        let want = |queue: &String, (lane, (names, batch)): (usize, &(Names, Option<Batching>))| Want {
+            queue: queue.clone(),
+            names: names.clone(),
+            limit: 1,
+            lane,
+            batch: *batch,
+        };
+        queues.iter().flat_map(|queue| kinds.iter().enumerate().map(move |kind| want(queue, kind))).collect()
+    }
+}
+
+/// Runs a call to its end.
+async fn run(runner: &Runner, call: Call) -> Vec<Finish> {
+    let (started, began) = (Instant::now(), runner.jobs.clock().millis());
+    let outcomes = match &call {
+        Call::One(delivery) => vec![Some(runner.clone().run(delivery.clone()).await)],
+        Call::Batch(deliveries) => runner.run_batch(deliveries, |_, _| {}).await,
+    };
+    let ends = call.deliveries().iter().zip(&outcomes);
+    ends.filter_map(|(delivery, outcome)| {
+        Some(runner.end(delivery, outcome.as_ref()?, began, started.elapsed()))
+    })
+    .collect()
 }

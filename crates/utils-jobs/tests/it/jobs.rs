@@ -1,4 +1,6 @@
 //! Jobs: the contract on every backend, and what only databases and processes can show.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod batches;
 #[cfg(feature = "board")]
 mod board;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

@@ -1,4 +1,5 @@
 //! The cases, each a sentence.
+mod batches;
 mod control;
 mod enqueueing;
 mod failing;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use utils_jobs::{Clock, Job, JobId, JobStatus, Jobs, JobsBuilder, Worker};
 
-pub use self::{control::*, enqueueing::*, failing::*, lifetime::*, limits::*, schedules::*};
+pub use self::{batches::*, control::*, enqueueing::*, failing::*, lifetime::*, limits::*, schedules::*};
 use super::{
     JobBackend,
     sample::{Blocks, Fails, Log, Long, Mail, Say, Seldom, Sleeps, Soft, TooSlow, TwoAtATime},

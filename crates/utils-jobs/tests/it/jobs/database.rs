@@ -65,6 +65,10 @@ macro_rules! cases {
                 a_job_of_another_process_is_found_soon,
                 an_idle_worker_starts_a_committed_job_at_once,
                 killed_workers_lose_no_job,
+                killed_workers_lose_no_job_of_a_batch_and_repeat_no_effect,
+                effects_and_ends_of_a_batch_are_committed_together,
+                a_refused_job_of_a_batch_does_not_keep_the_others_from_their_commit,
+                a_job_of_a_batch_whose_lease_is_lost_costs_the_others_nothing,
                 a_stopped_and_continued_process_cannot_end_a_job_twice,
                 a_second_signal_ends_the_process_at_once,
                 metrics_are_the_same_on_every_database,
@@ -83,6 +87,12 @@ macro_rules! cases {
 }
 pub(super) use cases;
 
+pub(super) use super::batches::{
+    a_job_of_a_batch_whose_lease_is_lost_costs_the_others_nothing,
+    a_refused_job_of_a_batch_does_not_keep_the_others_from_their_commit,
+    effects_and_ends_of_a_batch_are_committed_together,
+    killed_workers_lose_no_job_of_a_batch_and_repeat_no_effect,
+};
 pub(super) use super::exposed::every_database_tells_apalis_what_it_holds;
 pub(super) use super::kill::{
     a_second_signal_ends_the_process_at_once, a_stopped_and_continued_process_cannot_end_a_job_twice,

@@ -74,10 +74,15 @@ fn settings_in_the_url_are_read_and_checked() {
 #[tokio::test]
 async fn mistakes_in_a_worker_are_errors_at_its_start() {
     use serde::{Deserialize, Serialize};
-    use utils_jobs::{Context, Failure, Job};
+    use utils_jobs::{Answers, Batch, BatchJob, Context, Failure, Job};
 
     #[derive(Serialize, Deserialize)]
     struct Nothing;
+    impl BatchJob for Nothing {
+        async fn run_batch(_: Batch<Self>) -> Result<Answers<()>, Failure> {
+            Ok(Answers::all(()))
+        }
+    }
     impl Job for Nothing {
         const NAME: &'static str = "nothing";
         type Output = ();
@@ -94,6 +99,14 @@ async fn mistakes_in_a_worker_are_errors_at_its_start() {
     assert!(matches!(twice, Err(JobsError::NameTaken("nothing"))));
     let never = Worker::new(&jobs).handle::<Nothing>().every("at noon", Nothing).start();
     assert!(matches!(never, Err(JobsError::Schedule { .. })));
+    for (max, is_right) in [(0, false), (1, true), (10_000, true), (10_001, false)] {
+        let batches = Worker::new(&jobs).handle_batches::<Nothing>(max, Duration::ZERO).start();
+        assert_eq!(batches.is_ok(), is_right, "{max}");
+        let Err(error) = batches else { continue };
+        assert_eq!(error.to_string(), "a batch must hold between 1 and 10,000 jobs");
+    }
+    let both = Worker::new(&jobs).handle::<Nothing>().handle_batches::<Nothing>(1, Duration::ZERO).start();
+    assert!(matches!(both, Err(JobsError::NameTaken("nothing"))));
 }
 
 #[test]
