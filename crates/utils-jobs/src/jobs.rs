@@ -256,6 +256,30 @@ impl Jobs {
         }
     }
 
+    /// Sees to it that the clock follows the server's before it is read: nothing to do but at first.
+    pub(crate) async fn in_time(&self) -> Result<(), JobsError> {
+        if self.inner.clock.follows() || !self.inner.store.dialect().has_server() {
+            return Ok(());
+        }
+        self.blocking(|_| Ok(())).await
+    }
+
+    /// Compares the clock with the server's, if it is time to. Blocks.
+    fn compare_clock(&self) -> Result<(), JobsError> {
+        if !self.inner.store.dialect().has_server() || !self.inner.clock.is_due() {
+            return Ok(());
+        }
+        match self.store().server_time() {
+            Ok(Some(server)) => self.inner.clock.follow(server),
+            Ok(None) => {}
+            Err(error) if self.inner.clock.follows() => {
+                tracing::debug!(%error, "the server did not tell its time");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// Runs database work on the blocking pool.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
@@ -268,6 +292,7 @@ impl Jobs {
         let jobs = self.clone();
         let done = runtime.spawn_blocking(move || {
             let _permit = permit;
+            jobs.compare_clock()?;
             work(&jobs)
         });
         done.await.map_err(|_| JobsError::Sessions(SessionsError::Runtime))?

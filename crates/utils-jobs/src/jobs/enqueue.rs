@@ -65,7 +65,10 @@ impl Jobs {
         &self,
         jobs: impl IntoIterator<Item = E>,
     ) -> Result<Vec<JobId<E::Job>>, JobsError> {
-        let rows = self.rows(jobs)?;
+        // Read before the wait, as the iterator may not cross it.
+        let new: Vec<_> = jobs.into_iter().map(Enqueue::into_new_job).collect();
+        self.in_time().await?;
+        let rows = self.rows(new)?;
         let inserted = self.blocking(move |jobs| jobs.store().insert(&rows)).await?;
         self.wake();
         Ok(inserted.iter().map(|inserted| JobId::new(&inserted.id)).collect())
@@ -129,6 +132,7 @@ impl Jobs {
     }
 
     async fn put<J: Job>(&self, new: NewJob<J>) -> Result<Enqueued<J>, JobsError> {
+        self.in_time().await?;
         let row = self.row(new)?;
         let inserted = self.blocking(move |jobs| jobs.store().insert(std::slice::from_ref(&row))).await?;
         self.wake();
@@ -145,11 +149,23 @@ impl Jobs {
         if here != C::DIALECT {
             return Err(JobsError::OtherDatabase { jobs: here.name(), connection: C::DATABASE });
         }
+        self.in_time_on(conn)?;
         let rows = self.rows(jobs)?;
         let inserted = sql::insert(conn, &rows).map_err(SessionsError::Query)?;
         // The commit is still to come, and nobody will tell us of it.
         self.tell(|| Msg::Soon);
         Ok(inserted)
+    }
+
+    /// As [`in_time`](Self::in_time), on the connection that the jobs are enqueued on.
+    pub(super) fn in_time_on<C: JobConn>(&self, conn: &mut C) -> Result<(), JobsError> {
+        if C::DIALECT.has_server()
+            && self.clock().is_due()
+            && let Some(server) = sql::server_time(conn).map_err(SessionsError::Query)?
+        {
+            self.clock().follow(server);
+        }
+        Ok(())
     }
 
     fn rows<E: Enqueue>(&self, jobs: impl IntoIterator<Item = E>) -> Result<Vec<NewRow>, JobsError> {

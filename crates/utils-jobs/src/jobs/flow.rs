@@ -1,10 +1,11 @@
-use std::marker::PhantomData;
+use std::{collections::BTreeSet, marker::PhantomData};
 
 use serde::de::DeserializeOwned;
 
 use super::Jobs;
 use crate::{
     Enqueue, Job, JobConn, JobId, JobsError,
+    job::Start,
     pump::Msg,
     store::flow::{self, Link, NO_RESULT, NewFlow, SINGLE},
 };
@@ -98,6 +99,9 @@ struct Draft {
     /// The jobs that the next one waits for.
     ends: Vec<String>,
     as_what: As,
+    /// What the clock had on top when the first job was given, and the jobs whose time is fixed.
+    offset: i64,
+    fixed: BTreeSet<String>,
     error: Option<JobsError>,
 }
 
@@ -202,6 +206,7 @@ impl<J: Job> Chain<J> {
     /// # Errors
     /// As [`Jobs::enqueue`], and [`JobsError::KeyTaken`] when another job has the unique key of one of them.
     pub async fn start(self) -> Result<Flow<J>, JobsError> {
+        self.draft.jobs.in_time().await?;
         let (jobs, flow, started) = self.draft.finish()?;
         jobs.blocking(move |jobs| jobs.store().insert_flow(&flow)).await?;
         jobs.wake();
@@ -215,11 +220,12 @@ impl<J: Job> Chain<J> {
     /// As [`start`](Self::start), and [`JobsError::OtherDatabase`]. After an error nothing of the chain is enqueued, and
     /// the transaction around it can still be committed.
     pub fn start_in<C: JobConn>(self, conn: &mut C) -> Result<Flow<J>, JobsError> {
-        let (jobs, flow, started) = self.draft.finish()?;
-        let here = jobs.store().dialect();
+        let here = self.draft.jobs.store().dialect();
         if here != C::DIALECT {
             return Err(JobsError::OtherDatabase { jobs: here.name(), connection: C::DATABASE });
         }
+        self.draft.jobs.in_time_on(conn)?;
+        let (jobs, flow, started) = self.draft.finish()?;
         flow::insert(conn, &flow)?;
         jobs.soon();
         Ok(started)
@@ -250,6 +256,8 @@ impl Draft {
             flow: NewFlow::default(),
             ends: Vec::new(),
             as_what: As::Single,
+            offset: jobs.clock().offset(),
+            fixed: BTreeSet::new(),
             error: None,
         }
     }
@@ -259,7 +267,9 @@ impl Draft {
         let is_first = self.flow.rows.is_empty() && self.as_what == As::Single;
         let before = std::mem::take(&mut self.ends);
         for job in new {
-            let row = match self.jobs.row(job.into_new_job()) {
+            let job = job.into_new_job();
+            let is_fixed = matches!(job.start, Start::At(_));
+            let row = match self.jobs.row(job) {
                 Ok(row) => row,
                 Err(error) => {
                     self.error.get_or_insert(error);
@@ -277,6 +287,9 @@ impl Draft {
                 };
                 self.flow.links.push(Link { job: job.clone(), next: row.id.clone(), position });
             }
+            if is_fixed {
+                self.fixed.insert(row.id.clone());
+            }
             self.ends.push(row.id.clone());
             self.flow.rows.push(row);
         }
@@ -287,9 +300,18 @@ impl Draft {
         }
     }
 
-    fn finish<J>(self) -> Result<(Jobs, NewFlow, Flow<J>), JobsError> {
+    fn finish<J>(mut self) -> Result<(Jobs, NewFlow, Flow<J>), JobsError> {
         if let Some(error) = self.error {
             return Err(error);
+        }
+        // The jobs were given before the server was asked for its time: theirs count from now.
+        let late = self.jobs.clock().offset() - self.offset;
+        if late != 0 && !self.jobs.clock().is_moved_by_hand() {
+            for row in &mut self.flow.rows {
+                row.created_at += late;
+                row.run_at += if self.fixed.contains(&row.id) { 0 } else { late };
+                row.expires_at = row.expires_at.map(|at| at + late);
+            }
         }
         let all: Vec<JobId> = self.flow.rows.iter().map(|row| JobId::new(&row.id)).collect();
         let last = all.last().ok_or(JobsError::NotFound)?.typed();

@@ -25,6 +25,11 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Whether there is a server, with a clock of its own.
+    pub(crate) fn has_server(self) -> bool {
+        matches!(self, Self::Postgres | Self::Mysql)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "SQLite",

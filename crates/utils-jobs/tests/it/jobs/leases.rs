@@ -65,6 +65,30 @@ pub(super) async fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others<P: P
     worker.stop().await.unwrap();
 }
 
+/// A process that only enqueues, on a host whose clock is wrong by an hour: in each of its ways, and first of all.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) async fn a_delay_counts_by_the_servers_clock<P: Place>(place: P) {
+    let delayed = || Task.after(Duration::from_secs(5)).expires_after(Duration::from_secs(60));
+    for way in 0..5 {
+        let jobs = open(&place, quick());
+        jobs.clock().advance(Duration::from_secs(3_600));
+        let (sessions, enqueuer) = (jobs.sessions::<P::Conn>().unwrap(), jobs.clone());
+        let id = match way {
+            0 => jobs.enqueue(delayed()).await.unwrap(),
+            1 => jobs.enqueue_many([delayed()]).await.unwrap().remove(0),
+            2 => sessions.tx(move |conn| enqueuer.enqueue_in(conn, delayed())).await.unwrap(),
+            3 => jobs.chain(delayed()).start().await.unwrap().last,
+            _ => sessions.tx(move |conn| enqueuer.chain(delayed()).start_in(conn)).await.unwrap().last,
+        };
+        // The server is on this host, whose clock is right.
+        let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+        for column in ["created_at", "run_at - 5000", "expires_at - 60000"] {
+            let at = number(&sessions, &format!("SELECT {column} AS n FROM utils_jobs WHERE id = '{id}'"));
+            assert!((now - at).abs() < 3_000, "way {way}: {column} is {} ms off", at - now);
+        }
+    }
+}
+
 /// After an outage all leases have run out, those of live workers too.
 pub(super) async fn a_worker_gives_others_time_before_it_takes_their_jobs<P: Place>(place: P) {
     let builder = || quick().lease(Duration::from_secs(3));

@@ -104,3 +104,8 @@ fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others() {
 fn a_locked_row_does_not_cost_other_jobs_their_leases() {
     super::database::run(super::leases::a_locked_row_does_not_cost_other_jobs_their_leases(Mysql::new()));
 }
+
+#[test]
+fn a_delay_counts_by_the_servers_clock() {
+    super::database::run(super::leases::a_delay_counts_by_the_servers_clock(Mysql::new()));
+}

@@ -147,3 +147,8 @@ fn a_storage_hears_of_the_jobs_of_other_processes() {
         running.abort();
     });
 }
+
+#[test]
+fn a_delay_counts_by_the_servers_clock() {
+    super::database::run(super::leases::a_delay_counts_by_the_servers_clock(Postgres::new()));
+}
