@@ -97,9 +97,8 @@ impl Jobs {
     /// `metrics_route` is a handler.
     ///
     /// Of the table, so the same from every process:
-    /// - `utils_jobs_jobs{queue,state}`: how many are `waiting`, `scheduled`, `running` and `dead`. Jobs that
-    ///   are blocked by others are not counted, nor those that ended
-    ///   otherwise, as there may be millions; see [`counts`](Self::counts).
+    /// - `utils_jobs_jobs{queue,state}`: how many are `waiting`, `scheduled`, `blocked`, `running` and `dead`. Those that
+    ///   ended otherwise are not counted, as there may be millions; see [`counts`](Self::counts).
     /// - `utils_jobs_oldest_waiting_seconds{queue}`: for how long the first in the queue could have run.
     /// - `utils_jobs_paused{queue}`: 1 for a paused queue.
     /// - `utils_jobs_workers`: workers that have been seen within two leases.

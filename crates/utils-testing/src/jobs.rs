@@ -76,6 +76,7 @@ macro_rules! job_backend_contract {
             a_waiting_job_is_cancelled_at_once,
             a_running_job_is_told_of_its_cancellation,
             a_stubborn_job_is_stopped_after_its_grace,
+            several_jobs_are_looked_up_together,
             a_paused_queue_starts_nothing,
             old_jobs_are_purged_by_state_and_age,
             progress_can_be_seen_while_the_job_runs,

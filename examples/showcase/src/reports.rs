@@ -133,13 +133,11 @@ async fn list(
     let page = sessions
         .run(move |conn| mine.paginate(params).order_by(newest_first).load::<String, _>(conn))
         .await?;
-    let mut states = Vec::with_capacity(page.items.len());
-    for id in &page.items {
-        let status = jobs.status(id).await?;
-        states.push(status.map_or_else(|| json!({ "id": id, "state": "gone" }), |status| shown(&status)));
-    }
-    let mut states = states.into_iter();
-    Ok(web::Json(page.map(|_| states.next().unwrap_or_default())))
+    let mut states = jobs.statuses(&page.items).await?.into_iter();
+    Ok(web::Json(page.map(|id| match states.next().flatten() {
+        Some(status) => shown(&status),
+        None => json!({ "id": id, "state": "gone" }),
+    })))
 }
 
 async fn read(

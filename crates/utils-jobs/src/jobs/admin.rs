@@ -1,10 +1,15 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
 use super::Jobs;
-use crate::{Filter, Job, JobId, JobStatus, JobsError, State, clock::millis, pump::Msg, store::CancelFound};
+use crate::{
+    Filter, Job, JobId, JobStatus, JobsError, State,
+    clock::millis,
+    pump::Msg,
+    store::{CancelFound, row::Record},
+};
 
 /// What [`Jobs::cancel`] could do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,46 @@ impl Jobs {
         let id = id.as_ref().to_owned();
         let record = self.blocking(move |jobs| jobs.store().record(&id)).await?;
         Ok(record.map(JobStatus::from))
+    }
+
+    /// How several jobs stand, in the order of their ids, asked for together: `None` for one that is not there, or no
+    /// longer.
+    ///
+    /// # Errors
+    /// [`JobsError::Sessions`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use utils_jobs::{Context, Failure, Job};
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Count { page: u32 }
+    /// # impl Job for Count {
+    /// #     const NAME: &'static str = "count";
+    /// #     type Output = ();
+    /// #     async fn run(self, _: Context) -> Result<(), Failure> { Ok(()) }
+    /// # }
+    /// use utils_jobs::{Jobs, State};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let jobs = Jobs::memory();
+    /// let ids = jobs.enqueue_many([1, 2, 3].map(|page| Count { page })).await?;
+    /// let all = jobs.statuses(&ids).await?;
+    /// assert!(all.iter().flatten().all(|status| status.state == State::Waiting));
+    /// # Ok::<(), utils_jobs::JobsError>(()) }).unwrap();
+    /// ```
+    pub async fn statuses<I: AsRef<str>>(
+        &self,
+        ids: impl IntoIterator<Item = I>,
+    ) -> Result<Vec<Option<JobStatus>>, JobsError> {
+        let ids: Vec<String> = ids.into_iter().map(|id| id.as_ref().to_owned()).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (records, ids) = self.blocking(move |jobs| Ok((jobs.store().records(&ids)?, ids))).await?;
+        let by_id: HashMap<String, Record> =
+            records.into_iter().map(|record| (record.id.clone(), record)).collect();
+        Ok(ids.iter().map(|id| by_id.get(id).cloned().map(JobStatus::from)).collect())
     }
 
     /// Waits for the end of a job, and gives back what it gave back.

@@ -177,6 +177,10 @@ impl<C: JobConn> Store for DieselStore<C> {
         self.run(|conn| sql::record(conn, id))
     }
 
+    fn records(&self, ids: &[String]) -> Result<Vec<Record>, JobsError> {
+        self.run(|conn| sql::records(conn, ids))
+    }
+
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError> {
         self.run(|conn| sql::list(conn, filter))
     }

@@ -366,6 +366,11 @@ impl Store for MemoryStore {
         Ok(self.table().jobs.get(id).map(|row| row.record.clone()))
     }
 
+    fn records(&self, ids: &[String]) -> Result<Vec<Record>, JobsError> {
+        let table = self.table();
+        Ok(ids.iter().filter_map(|id| table.jobs.get(id)).map(|row| row.record.clone()).collect())
+    }
+
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError> {
         let table = self.table();
         let mut found: Vec<Record> = table
@@ -394,7 +399,7 @@ impl Store for MemoryStore {
 
     fn open_counts(&self) -> Result<Vec<Count>, JobsError> {
         let mut counts = self.counts()?;
-        let counted = [state::WAITING, state::RUNNING, state::SCHEDULED, state::DEAD];
+        let counted = [state::WAITING, state::RUNNING, state::SCHEDULED, state::BLOCKED, state::DEAD];
         counts.retain(|count| counted.contains(&count.state));
         Ok(counts)
     }

@@ -163,6 +163,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn last_tick(&self, schedule: &str) -> Result<Option<i64>, JobsError>;
 
     fn record(&self, id: &str) -> Result<Option<Record>, JobsError>;
+    /// Those of these jobs that there are, in no order.
+    fn records(&self, ids: &[String]) -> Result<Vec<Record>, JobsError>;
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError>;
     fn counts(&self) -> Result<Vec<Count>, JobsError>;
     /// Counts what has not ended, and dead letters: not the many that are done.

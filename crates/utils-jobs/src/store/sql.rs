@@ -585,6 +585,17 @@ pub(crate) fn record<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<Option<R
     Ok(conn.records(Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE id = ?")).bind(id))?.pop())
 }
 
+/// Those of these jobs that there are, some hundred a statement.
+pub(crate) fn records<C: JobConn>(conn: &mut C, ids: &[String]) -> QueryResult<Vec<Record>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(CHUNK) {
+        let mut some = Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE id IN ("));
+        some.push_with(&format!("{})", marks(chunk.len())), chunk.iter().map(Value::from));
+        found.extend(conn.records(some)?);
+    }
+    Ok(found)
+}
+
 pub(crate) fn list<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult<Vec<Record>> {
     let mut statement = Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE 1 = 1"));
     if let Some(wanted) = filter.state {
@@ -614,7 +625,8 @@ pub(crate) fn counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
 
 /// Each branch has an index of its own to read.
 pub(crate) fn open_counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
-    let branches = ["state = 0", "state = 1", "state = 5", "state = 3 AND finished_at IS NOT NULL"];
+    let branches =
+        ["state = 0", "state = 1", "state = 5", "state = 7", "state = 3 AND finished_at IS NOT NULL"];
     let branches = branches.map(|of| {
         format!("SELECT queue, state, COUNT(*) AS n FROM utils_jobs WHERE {of} GROUP BY queue, state")
     });

@@ -44,6 +44,8 @@ pub(super) async fn metrics_count_what_is_there(jobs: &Jobs) {
     jobs.enqueue(Letter::Fine.after(Duration::from_secs(7_200))).await.unwrap();
     jobs.enqueue(Letter::Fine.with().queue("other")).await.unwrap();
     jobs.pause("other").await.unwrap();
+    let chain = jobs.chain(Letter::Fine.with().queue("other").after(Duration::from_secs(7_200)));
+    chain.then_only(Letter::Fine).then_only(Letter::Fine).start().await.unwrap();
     jobs.advance(Duration::from_secs(90));
 
     let text = jobs.metrics().await.unwrap();
@@ -56,14 +58,16 @@ pub(super) async fn metrics_count_what_is_there(jobs: &Jobs) {
     });
     // a database gives groups in its own order
     let family = lines.iter().position(|line| line.starts_with("utils_jobs_jobs{")).unwrap();
-    lines[family..family + 4].sort_unstable();
+    lines[family..family + 6].sort_unstable();
     let family =
         lines.iter().position(|line| line.starts_with("utils_jobs_oldest_waiting_seconds{")).unwrap();
     lines[family..family + 2].sort_unstable();
     expect![[r##"
         # HELP utils_jobs_jobs Jobs that have not ended, and dead letters.
         # TYPE utils_jobs_jobs gauge
+        utils_jobs_jobs{queue="other",state="scheduled"} 1
         utils_jobs_jobs{queue="other",state="waiting"} 1
+        utils_jobs_jobs{queue="post \"A\"",state="blocked"} 2
         utils_jobs_jobs{queue="post \"A\"",state="dead"} 1
         utils_jobs_jobs{queue="post \"A\"",state="scheduled"} 2
         utils_jobs_jobs{queue="post \"A\"",state="waiting"} 2

@@ -61,6 +61,25 @@ pub async fn a_stubborn_job_is_stopped_after_its_grace(backend: impl JobBackend)
     running.stop().await.unwrap();
 }
 
+pub async fn several_jobs_are_looked_up_together(backend: impl JobBackend) {
+    let (jobs, log) = (timeless(&backend), Log::default());
+    let done = jobs.enqueue(say("done")).await.unwrap();
+    worker(&jobs, &log).run_due().await.unwrap();
+    let many = jobs.enqueue_many((0..600).map(|n| say(n.to_string()))).await.unwrap();
+    let asked = [many[7].as_str(), "nobody", done.as_str(), many[3].as_str(), many[7].as_str()];
+    let found = jobs.statuses(asked).await.unwrap();
+    let ids: Vec<Option<&str>> = found.iter().map(|status| Some(status.as_ref()?.id.as_str())).collect();
+    assert_eq!(
+        ids,
+        [asked[0], "", asked[2], asked[3], asked[4]].map(|id| Some(id).filter(|id| !id.is_empty()))
+    );
+    let result = found[2].as_ref().unwrap().result.as_ref().unwrap();
+    assert_eq!(result, "done");
+    let all = jobs.statuses(&many).await.unwrap();
+    assert!(all.iter().zip(&many).all(|(status, id)| status.as_ref().unwrap().id == id.untyped()));
+    assert!(jobs.statuses(Vec::<String>::new()).await.unwrap().is_empty());
+}
+
 pub async fn a_paused_queue_starts_nothing(backend: impl JobBackend) {
     let (jobs, log) = (timeless(&backend), Log::default());
     jobs.pause("mail").await.unwrap();

@@ -1,0 +1,1 @@
+DROP INDEX utils_jobs_blocked;
