@@ -99,7 +99,7 @@ fn insert_chunk<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<usize>
     if rows.iter().any(|row| row.unique_key.is_some()) {
         statement.push(match C::DIALECT {
             Dialect::Mysql => " ON DUPLICATE KEY UPDATE id = id",
-            _ => " ON CONFLICT (name, unique_key) DO NOTHING",
+            _ => " ON CONFLICT (name, unique_key) WHERE unique_key IS NOT NULL DO NOTHING",
         });
     }
     conn.execute(statement)
@@ -151,8 +151,7 @@ pub(crate) fn round<C: JobConn>(conn: &mut C, round: &Round<'_>) -> QueryResult<
     }
     if round.promote {
         promote(conn, round.now)?;
-        done.next_due =
-            conn.number(Statement::new("SELECT MIN(run_at) AS n FROM utils_jobs WHERE state = 5"))?;
+        done.next_due = next_due(conn)?;
     }
     done.claim_all(round, |done, want, limit| {
         match want.batch {
@@ -191,7 +190,7 @@ fn claim_batch<C: JobConn>(
 ) -> QueryResult<()> {
     /// When to look again at what another worker is about to take, in milliseconds.
     const AGAIN: i64 = 5;
-    let Some(ready) = ready(round, want) else { return Ok(()) };
+    let Some(ready) = ready::<C>(round, want) else { return Ok(()) };
     let max = i64::try_from(batching.max).unwrap_or(i64::MAX);
     let mut count = Statement::new("SELECT COUNT(*) AS n FROM (SELECT id");
     count.append(ready.clone());
@@ -239,8 +238,14 @@ fn take_ids<C: JobConn>(conn: &mut C, round: &Round<'_>, ids: &[String]) -> Quer
 }
 
 /// `FROM` and the condition for the jobs that a want may have; `None` when it can have none.
-fn ready<'a>(round: &Round<'_>, want: &'a Want) -> Option<Statement<'a>> {
-    let mut ready = Statement::new(" FROM utils_jobs WHERE state = 0 AND queue = ?").bind(&want.queue);
+fn ready<'a, C: JobConn>(round: &Round<'_>, want: &'a Want) -> Option<Statement<'a>> {
+    let mut ready = Statement::new(match C::DIALECT {
+        Dialect::Mysql => " FROM utils_jobs WHERE waiting_in = ?",
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => {
+            " FROM utils_jobs WHERE state = 0 AND queue = ?"
+        }
+    })
+    .bind(&want.queue);
     if let Names::Only(names) | Names::AllBut(names) = &want.names {
         if names.is_empty() {
             return None;
@@ -260,7 +265,7 @@ fn ready<'a>(round: &Round<'_>, want: &'a Want) -> Option<Statement<'a>> {
 /// The ids of the most urgent of them.
 fn pick<'a, C: JobConn>(round: &Round<'_>, want: &'a Want, limit: usize) -> Option<Statement<'a>> {
     let mut pick = Statement::new("SELECT id AS t");
-    pick.append(ready(round, want)?);
+    pick.append(ready::<C>(round, want)?);
     pick.push(match C::DIALECT {
         Dialect::Mysql => " ORDER BY urgency", // as its index has it
         Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => " ORDER BY priority DESC",
@@ -324,15 +329,16 @@ pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now
 
 /// Ends attempts. Gives back how many did.
 fn end<C: JobConn>(conn: &mut C, worker: &str, all: &[&Finish], now: i64) -> QueryResult<usize> {
-    // Equal ends go into one statement: jobs without a result, mostly.
-    type End<'a> = (i32, Option<i64>, Option<&'a str>, Option<&'a str>, bool);
+    // Equal ends go into one statement: those of jobs without a result, mostly, and of first attempts.
+    type End<'a> = (i32, Option<i64>, Option<&'a str>, Option<&'a str>, bool, i32);
     let mut groups: BTreeMap<End<'_>, Vec<&Finish>> = BTreeMap::new();
     for &each in all {
-        let end = (each.state, each.run_at, each.result.as_deref(), each.error.as_deref(), each.uncount);
+        let (result, error) = (each.result.as_deref(), each.error.as_deref());
+        let end = (each.state, each.run_at, result, error, each.uncount, each.attempts);
         groups.entry(end).or_default().push(each);
     }
     let mut finished = 0;
-    for ((to, run_at, result, error, uncount), group) in groups {
+    for ((to, run_at, result, error, uncount, attempts), group) in groups {
         for chunk in group.chunks(CHUNK) {
             let mut update = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
             if state::is_final(to) {
@@ -362,22 +368,11 @@ fn end<C: JobConn>(conn: &mut C, worker: &str, all: &[&Finish], now: i64) -> Que
                 update.push_with(", result = ?, error = ?", [Value::OptText(result), Value::OptText(error)]);
             }
             update.push_with(
-                ", worker = NULL, lease_until = NULL WHERE worker = ? AND state = 1 AND ",
-                [Value::Text(worker)],
+                ", worker = NULL, lease_until = NULL WHERE worker = ? AND state = 1 AND attempts = ? AND id IN (",
+                [Value::Text(worker), Value::Int(attempts)],
             );
-            update.push(match C::DIALECT {
-                Dialect::Sqlite => "(id, attempts) IN (VALUES ",
-                _ => "(id, attempts) IN (",
-            });
-            for (position, each) in chunk.iter().enumerate() {
-                update.push(if position > 0 { ", " } else { "" });
-                update.push_with("(?, ?)", [Value::Text(&each.id), Value::Int(each.attempts)]);
-            }
-            update.push(")");
-            if C::DIALECT == Dialect::Mysql {
-                let ids = chunk.iter().map(|each| Value::Text(&each.id));
-                update.push_with(&format!(" AND id IN ({})", marks(chunk.len())), ids);
-            }
+            let ids = chunk.iter().map(|each| Value::Text(&each.id));
+            update.push_with(&format!("{})", marks(chunk.len())), ids);
             finished += conn.execute(update)?;
         }
     }
@@ -460,6 +455,7 @@ fn leases<C: JobConn>(conn: &mut C, worker: &str) -> QueryResult<Vec<Lease>> {
 
 /// Takes back the jobs of workers that died or stalled. Out of attempts: dead, so that a job that kills its worker ends.
 fn reap<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
+    let at = at::<C>("lease_until");
     update_some(
         conn,
         Statement::new(
@@ -470,7 +466,7 @@ fn reap<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
              ELSE unique_key END, worker = NULL, lease_until = NULL",
         )
         .bind(now),
-        Statement::new("state = 1 AND lease_until < ? ORDER BY lease_until LIMIT ?").bind(now).bind(SWEPT),
+        Statement::new(format!("state = 1 AND {at} < ? ORDER BY {at} LIMIT ?")).bind(now).bind(SWEPT),
     )
 }
 
@@ -484,9 +480,12 @@ fn expire<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
              unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
         )
         .bind(now),
-        Statement::new(
-            "state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?",
-        )
+        Statement::new(match C::DIALECT {
+            Dialect::Mysql => "may_expire_at <= ? ORDER BY may_expire_at LIMIT ?",
+            Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => {
+                "state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+            }
+        })
         .bind(now)
         .bind(SWEPT),
     )
@@ -494,11 +493,18 @@ fn expire<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
 
 /// Jobs whose time has come.
 fn promote<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
+    let at = at::<C>("run_at");
     update_some(
         conn,
         Statement::new("state = 0"),
-        Statement::new("state = 5 AND run_at <= ? ORDER BY run_at LIMIT ?").bind(now).bind(SWEPT),
+        Statement::new(format!("state = 5 AND {at} <= ? ORDER BY {at} LIMIT ?")).bind(now).bind(SWEPT),
     )
+}
+
+/// When the next scheduled job is due.
+fn next_due<C: JobConn>(conn: &mut C) -> QueryResult<Option<i64>> {
+    let at = at::<C>("run_at");
+    conn.number(Statement::new(format!("SELECT MIN({at}) AS n FROM utils_jobs WHERE state = 5")))
 }
 
 /// Updates the rows that a condition finds and nobody else has locked.
@@ -610,9 +616,9 @@ pub(crate) fn list<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult<Vec
     if let Some(queue) = &filter.queue {
         statement.push_with(" AND queue = ?", [Value::Text(queue)]);
     }
-    statement.push(match filter.order {
-        Order::NewestFirst => " ORDER BY id DESC",
-        Order::LastFinishedFirst => " ORDER BY finished_at DESC, id DESC",
+    statement.push(&match filter.order {
+        Order::NewestFirst => " ORDER BY id DESC".to_owned(),
+        Order::LastFinishedFirst => format!(" ORDER BY {} DESC, id DESC", at::<C>("finished_at")),
     });
     statement
         .push_with(" LIMIT ? OFFSET ?", [Value::Big(filter.limit.into()), Value::Big(filter.offset.into())]);
@@ -623,20 +629,27 @@ pub(crate) fn counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
     conn.counts(Statement::new("SELECT queue, state, COUNT(*) AS n FROM utils_jobs GROUP BY queue, state"))
 }
 
-/// Each branch has an index of its own to read.
+/// Each branch has an index of its own to read, and on most databases nothing else: what is constant is not looked up.
 pub(crate) fn open_counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
-    let branches =
-        ["state = 0", "state = 1", "state = 5", "state = 7", "state = 3 AND finished_at IS NOT NULL"];
-    let branches = branches.map(|of| {
-        format!("SELECT queue, state, COUNT(*) AS n FROM utils_jobs WHERE {of} GROUP BY queue, state")
+    let branches = [
+        (state::WAITING, waiting::<C>()),
+        (state::RUNNING, "state = 1"),
+        (state::SCHEDULED, "state = 5"),
+        (state::BLOCKED, "state = 7"),
+        (state::DEAD, "state = 3 AND finished_at IS NOT NULL"),
+    ];
+    let branches = branches.map(|(state, of)| {
+        let queue = if state == state::WAITING { waiting_queue::<C>() } else { "queue" };
+        format!("SELECT {queue} AS queue, {state} AS state, COUNT(*) AS n FROM utils_jobs WHERE {of} GROUP BY {queue}")
     });
     conn.counts(Statement::new(branches.join(" UNION ALL ")))
 }
 
 pub(crate) fn oldest_waiting<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
-    conn.counts(Statement::new(
-        "SELECT queue, MIN(state) AS state, MIN(run_at) AS n FROM utils_jobs WHERE state = 0 GROUP BY queue",
-    ))
+    let (of, queue) = (waiting::<C>(), waiting_queue::<C>());
+    conn.counts(Statement::new(format!(
+        "SELECT {queue} AS queue, 0 AS state, MIN(run_at) AS n FROM utils_jobs WHERE {of} GROUP BY {queue}"
+    )))
 }
 
 /// Ids are in the order of enqueueing, and the primary key: this reads no more than it counts.
@@ -705,9 +718,10 @@ pub(crate) fn purge<C: JobConn>(conn: &mut C, of: i32, before: i64, limit: usize
     if of != state::DONE {
         flow::orphan(conn, of, before)?;
     }
+    let at = at::<C>("finished_at");
     let old = Statement::new(format!(
-        "SELECT id AS t FROM utils_jobs WHERE state = {of} AND finished_at IS NOT NULL AND finished_at < ? \
-         ORDER BY finished_at LIMIT ?"
+        "SELECT id AS t FROM utils_jobs WHERE state = {of} AND finished_at IS NOT NULL AND {at} < ? \
+         ORDER BY {at} LIMIT ?"
     ));
     let mut ids = Vec::new();
     let Some(these) = these(conn, old.bind(before).bind(limit), &mut ids)? else { return Ok(0) };
@@ -766,6 +780,29 @@ pub(crate) fn server_time<C: JobConn>(conn: &mut C) -> QueryResult<Option<i64>> 
         )),
         // the same machine's clock
         Dialect::Sqlite | Dialect::Memory => Ok(None),
+    }
+}
+
+/// The column that the index of a state is about. MySQL has one index for all states, in place of partial ones.
+fn at<C: JobConn>(column: &'static str) -> &'static str {
+    match C::DIALECT {
+        Dialect::Mysql => "state_at",
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => column,
+    }
+}
+
+/// The queue of a waiting job, as its index has it.
+fn waiting_queue<C: JobConn>() -> &'static str {
+    match C::DIALECT {
+        Dialect::Mysql => "waiting_in",
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => "queue",
+    }
+}
+
+fn waiting<C: JobConn>() -> &'static str {
+    match C::DIALECT {
+        Dialect::Mysql => "waiting_in IS NOT NULL",
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => "state = 0",
     }
 }
 

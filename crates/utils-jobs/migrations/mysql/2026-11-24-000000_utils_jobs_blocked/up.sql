@@ -1,2 +1,2 @@
--- utils_jobs_waiting begins with the state and the queue already; the other databases need an index here.
+-- utils_jobs_by_state begins with the state already; the other databases need an index here.
 DO 0;

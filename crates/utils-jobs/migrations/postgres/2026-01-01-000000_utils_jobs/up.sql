@@ -22,11 +22,11 @@ CREATE TABLE utils_jobs (
     progress_note TEXT,
     meta TEXT NOT NULL,
     result TEXT,
-    error TEXT,
-    UNIQUE (name, unique_key)
+    error TEXT
 );
+CREATE UNIQUE INDEX utils_jobs_unique ON utils_jobs (name, unique_key) WHERE unique_key IS NOT NULL;
 CREATE INDEX utils_jobs_waiting ON utils_jobs (queue, priority DESC, run_at, id) WHERE state = 0;
-CREATE INDEX utils_jobs_scheduled ON utils_jobs (run_at) WHERE state = 5;
+CREATE INDEX utils_jobs_scheduled ON utils_jobs (run_at, queue) WHERE state = 5;
 CREATE INDEX utils_jobs_running ON utils_jobs (worker, lease_until) WHERE state = 1;
 CREATE INDEX utils_jobs_expiring ON utils_jobs (expires_at) WHERE state IN (0, 5) AND expires_at IS NOT NULL;
 CREATE INDEX utils_jobs_finished ON utils_jobs (state, finished_at) WHERE finished_at IS NOT NULL;
