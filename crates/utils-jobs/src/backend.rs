@@ -22,7 +22,7 @@ use ulid::Ulid;
 pub use self::ack::{AckLayer, AckService};
 use crate::{
     Job, Jobs, JobsError, JobsSettings, Policy,
-    pump::{self, Call, Delivery, Inbox, Lanes, Msg, PumpConfig},
+    pump::{self, Call, Delivery, Health, Inbox, Lanes, Msg, PumpConfig},
     run::{Registry, dead, panic_text},
     schedule::Planned,
     store::row::{Claimed, NewRow},
@@ -87,6 +87,9 @@ struct Feed {
     /// Whether the engine knows that the thread has failed.
     told: bool,
     schedules: Vec<Planned>,
+    health: Arc<Health>,
+    /// The jobs on a connection for the thread, when there is one already.
+    own: Option<Jobs>,
 }
 
 /// What a storage takes jobs by.
@@ -160,21 +163,31 @@ impl<J: Job> Storage<J> {
 
 impl Storage<Call> {
     /// All jobs of a worker of ours, still to be decoded.
-    pub(crate) fn of_worker(jobs: &Jobs, worker: Arc<str>, plan: Plan, schedules: Vec<Planned>) -> Self {
+    pub(crate) fn of_worker(
+        jobs: &Jobs,
+        worker: Arc<str>,
+        plan: Plan,
+        schedules: Vec<Planned>,
+    ) -> Result<Self, JobsError> {
         let mut feed = Feed::new(jobs, Arc::new(plan));
         feed.worker = Some(worker);
         feed.schedules = schedules;
-        Self {
+        feed.own = Some(jobs.with_own_connection()?);
+        Ok(Self {
             feed,
             decode: |call| Ok(call.clone()),
             encode: None,
             codec: JsonCodec::default(),
             outbox: sink::Outbox::default(),
-        }
+        })
     }
 
     pub(crate) fn sender(&self) -> mpsc::Sender<Msg> {
         self.feed.sender.clone()
+    }
+
+    pub(crate) fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.feed.health)
     }
 }
 
@@ -191,22 +204,28 @@ impl Feed {
             closing: false,
             told: false,
             schedules: Vec::new(),
+            health: Arc::default(),
+            own: None,
         }
     }
 
     /// Starts the thread at the first poll.
     fn start(&mut self, name: &str) -> Result<(), JobsError> {
-        let Some(receiver) = self.receiver.take() else { return Ok(()) };
+        if self.receiver.is_some() && self.own.is_none() {
+            self.own = Some(self.jobs.with_own_connection()?);
+        }
+        let (Some(receiver), Some(own)) = (self.receiver.take(), self.own.take()) else { return Ok(()) };
         // A new name at each start: what a worker of the same name held before it died is not ours.
         let worker =
             self.worker.get_or_insert_with(|| format!("{name}-{}", self.jobs.new_id()).into()).clone();
         let lanes = Lanes::of(self.plan.types(), self.plan.only_known);
         let lanes = Lanes::new(self.plan.queues.clone(), lanes, self.plan.capacity);
         let schedules = std::mem::take(&mut self.schedules);
+        let health = Arc::clone(&self.health);
         self.jobs.add_pump(Arc::clone(&worker), self.sender.clone());
         // Only now: who listens goes away when nobody is there to be told.
         self.jobs.listen();
-        let config = PumpConfig { jobs: self.jobs.with_own_connection(), worker, lanes, schedules };
+        let config = PumpConfig { jobs: own, worker, lanes, schedules, health };
         pump::start(config, receiver, Arc::clone(&self.inbox))
             .map_err(|error| JobsError::Worker(error.into()))
     }

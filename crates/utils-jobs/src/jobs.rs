@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Semaphore;
@@ -197,9 +197,9 @@ impl Jobs {
         self.own.as_deref().unwrap_or(&*self.inner.store)
     }
 
-    /// The same jobs on a connection that nobody else uses, if there are enough.
-    pub(crate) fn with_own_connection(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), own: self.inner.store.with_own_connection() }
+    /// The same jobs on a connection that nobody else uses, so that nobody can keep a worker from renewing its leases.
+    pub(crate) fn with_own_connection(&self) -> Result<Self, JobsError> {
+        Ok(Self { inner: Arc::clone(&self.inner), own: self.inner.store.with_own_connection()? })
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {
@@ -286,10 +286,19 @@ impl Jobs {
         work: impl FnOnce(&Self) -> Result<T, JobsError> + Send + 'static,
     ) -> Result<T, JobsError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| JobsError::Runtime)?;
-        // Not for ever: without a permit the pool is asked all the same, and its error tells why connections are missing.
-        let permit = Arc::clone(&self.inner.permits).acquire_owned();
-        let permit = tokio::time::timeout(self.inner.store.patience(), permit).await;
-        let jobs = self.clone();
+        let (mut jobs, permits) = (self.clone(), Arc::clone(&self.inner.permits));
+        let permit = match Arc::clone(&permits).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => {
+                // Not for ever, and with one time-out for the permit and the connection: without a permit the pool is
+                // asked all the same, and its error tells why connections are missing.
+                let (patience, began) = (self.inner.store.patience(), Instant::now());
+                let permit = tokio::time::timeout(patience, permits.acquire_owned()).await;
+                let left = patience.saturating_sub(began.elapsed());
+                jobs.own = jobs.own.or_else(|| self.inner.store.with_patience(left));
+                permit.ok().and_then(Result::ok)
+            }
+        };
         let done = runtime.spawn_blocking(move || {
             let _permit = permit;
             jobs.compare_clock()?;

@@ -7,6 +7,7 @@
 //! ```
 //! Blocking database work never meets the event loop, a busy event loop cannot starve the leases, an end is written
 //! down at once, and a database error is logged and tried again, with the ends kept.
+mod health;
 mod held;
 mod inbox;
 mod lanes;
@@ -19,6 +20,7 @@ use std::{
 
 use self::held::Holding;
 pub(crate) use self::{
+    health::Health,
     inbox::{Call, Delivery, Inbox, Word},
     lanes::{Lanes, Type},
 };
@@ -63,6 +65,7 @@ pub(crate) struct PumpConfig {
     pub worker: Arc<str>,
     pub lanes: Lanes,
     pub schedules: Vec<Planned>,
+    pub health: Arc<Health>,
 }
 
 /// How long after a word about progress it is written down at the latest.
@@ -335,6 +338,14 @@ impl Pump {
             Ok(done) => {
                 let asked = !wants.is_empty();
                 self.failures = 0;
+                if let Some(outage) = self.config.health.went_well(Instant::now()) {
+                    tracing::info!(
+                        worker = %self.config.worker,
+                        after_ms = outage.time.as_millis(),
+                        tries = outage.tries,
+                        "the job table is reached again"
+                    );
+                }
                 self.went_well(now, clock, done, asked, beats, promotes || beats, free);
                 true
             }
@@ -353,12 +364,16 @@ impl Pump {
 
     fn failed(&mut self, error: &JobsError) {
         self.failures = self.failures.saturating_add(1);
-        tracing::warn!(
-            worker = %self.config.worker,
-            error = %crate::failure::error_line(error),
-            kept = self.ends.len(),
-            "the job table cannot be reached, trying again"
-        );
+        if let Some(outage) = self.config.health.failed(Instant::now()) {
+            tracing::warn!(
+                worker = %self.config.worker,
+                error = %crate::failure::error_line(error),
+                kept = self.ends.len(),
+                for_ms = outage.time.as_millis(),
+                tries = outage.tries,
+                "the job table cannot be reached, trying again"
+            );
+        }
     }
 
     /// Leases of several machines are compared, so all go by the server's clock.

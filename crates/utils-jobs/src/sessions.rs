@@ -67,6 +67,8 @@ pub struct Sessions<C: SessionConn> {
     pool: Pool<ConnectionManager<C>>,
     permits: Arc<Semaphore>,
     timeout: Duration,
+    /// How the driver is told where the database is, if it was us who told it, and if all connections see the same.
+    url: Option<Arc<str>>,
 }
 
 impl<C: SessionConn> Sessions<C> {
@@ -103,7 +105,7 @@ impl<C: SessionConn> Sessions<C> {
     pub fn from_pool(pool: Pool<ConnectionManager<C>>) -> Self {
         let permits = Arc::new(Semaphore::new(pool.max_size() as usize));
         let timeout = pool.connection_timeout();
-        Self { pool, permits, timeout }
+        Self { pool, permits, timeout, url: None }
     }
 
     /// The pool below, for code that brings threads of its own.
@@ -118,6 +120,21 @@ impl<C: SessionConn> Sessions<C> {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Whether [`beside`](Self::beside) can make a connection.
+    pub(crate) fn knows_url(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// A connection like those of the pool, but not one of them. `None` when nobody has said where the database is.
+    pub(crate) fn beside(&self) -> Option<Result<C, SessionsError>> {
+        Some(builder::connect(self.url.as_deref()?))
+    }
+
+    /// The same pool for a caller with less time, or more.
+    pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
     }
 
     /// Runs blocking database work off the event loop, with a connection of its own.
@@ -224,7 +241,8 @@ where
 
 impl<C: SessionConn> Clone for Sessions<C> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), permits: Arc::clone(&self.permits), timeout: self.timeout }
+        let (pool, permits) = (self.pool.clone(), Arc::clone(&self.permits));
+        Self { pool, permits, timeout: self.timeout, url: self.url.clone() }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     backend::{Plan, Storage},
     clock::millis,
     context::DataMap,
-    pump::{Call, Msg},
+    pump::{Call, Health, Msg},
     run::{Attempt, Registry, Runner},
     schedule::Planned,
     store::row::Batching,
@@ -238,7 +238,11 @@ impl Worker {
     ///
     /// # Errors
     /// [`JobsError::NameTaken`], [`JobsError::Schedule`] and [`JobsError::Settings`] for what was said before;
-    /// [`JobsError::Runtime`] outside a tokio runtime.
+    /// [`JobsError::Settings`] when the worker cannot have a connection for its leases; [`JobsError::Runtime`] outside a
+    /// tokio runtime.
+    ///
+    /// That connection is one of the pool's, of which workers keep at most half. Where there is none left, sessions made
+    /// from a URL open one more; a pool that was [given](Jobs::from_pool) cannot, and is refused, but for one on SQLite.
     pub fn start(self) -> Result<WorkerHandle, JobsError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -257,8 +261,9 @@ impl Worker {
             capacity: self.concurrency + self.prefetch,
             only_known: self.only_known,
         };
-        let storage = Storage::of_worker(&self.jobs, Arc::clone(&name), plan, self.schedules);
-        let sender = storage.sender();
+        let storage = Storage::of_worker(&self.jobs, Arc::clone(&name), plan, self.schedules)?;
+        let (sender, health) = (storage.sender(), storage.health());
+        let lease = self.jobs.settings().lease;
         let (halt, halted) = watch::channel(false);
         let runner = Runner {
             jobs: self.jobs.clone(),
@@ -280,7 +285,8 @@ impl Worker {
             Ok(())
         });
         tracing::info!(worker = %name, release = %self.jobs.release(), "a worker has started");
-        Ok(WorkerHandle { name, context, sender, halt, engine, shutdown_within: self.shutdown_within })
+        let shutdown_within = self.shutdown_within;
+        Ok(WorkerHandle { name, context, sender, halt, engine, health, lease, shutdown_within })
     }
 }
 
@@ -292,6 +298,8 @@ pub struct WorkerHandle {
     sender: mpsc::Sender<Msg>,
     halt: watch::Sender<bool>,
     engine: JoinHandle<Result<(), JobsError>>,
+    health: Arc<Health>,
+    lease: Duration,
     shutdown_within: Duration,
 }
 
@@ -302,10 +310,17 @@ impl WorkerHandle {
         &self.name
     }
 
-    /// Whether it takes jobs: for a readiness check.
+    /// Whether it lives: for a liveness check. A database that is away does not end it.
     #[must_use]
     pub fn is_running(&self) -> bool {
         !self.engine.is_finished() && !self.context.is_shutting_down()
+    }
+
+    /// Whether it takes jobs: for a readiness check. It does not before its first exchange with the job table, nor from
+    /// one that failed until the next that goes well, nor when there was none for the time of a lease.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.is_running() && self.health.is_good(self.lease)
     }
 
     /// Stops the worker: no more jobs are taken, those not started go back at once, running ones end in time or are put

@@ -11,6 +11,8 @@ pub(crate) struct Report {
     servers: BTreeMap<&'static str, Count>,
     /// All tests, from the closing line of each binary.
     all: Count,
+    /// What tests could not do here, in their own words: those that start a server of their own where it is not installed.
+    not_run: Vec<String>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,9 @@ struct Count {
 impl Report {
     /// Takes one line of `cargo test`.
     pub(crate) fn read(&mut self, line: &str) {
-        if let Some(counts) = line.strip_prefix("test result: ") {
+        if let Some(why) = line.strip_prefix("not run: ") {
+            self.not_run.push(why.to_owned());
+        } else if let Some(counts) = line.strip_prefix("test result: ") {
             self.all.passed += number_before(counts, " passed");
             self.all.failed += number_before(counts, " failed");
             self.all.ignored += number_before(counts, " ignored");
@@ -56,6 +60,7 @@ impl Report {
                 State::Ready { .. } | State::Unused { .. } => {}
             }
         }
+        lacking.extend(self.not_run.iter().map(|why| format!("must run: {why}")));
         if self.all.passed == 0 {
             lacking.push("no test passed".to_owned());
         }
@@ -76,6 +81,9 @@ impl Report {
                 State::Missing { why } | State::Unused { why } => format!("not run: {why}"),
             };
             lines = format!("{lines}  {}: {outcome}\n", server.name);
+        }
+        for why in &self.not_run {
+            lines = format!("{lines}  not run: {why}\n");
         }
         format!("\ntests by what they need\n  sqlite and in memory: {rest}\n{lines}")
     }
@@ -164,6 +172,20 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn the_closing_line_counts_every_binary() {
         assert_eq!(report().closing_line(), "4 passed, 1 failed, 1 skipped");
         assert_eq!(Report::default().closing_line(), "0 passed, 0 failed");
+    }
+
+    #[test]
+    fn what_a_test_could_not_do_is_told_and_lacks_in_ci() {
+        let mut report = report();
+        report.read("not run: jobs of a MariaDB that is stopped: mariadbd is not installed");
+        let told = "not run: jobs of a MariaDB that is stopped: mariadbd is not installed";
+        assert!(
+            report.summary(&states()).ends_with(&format!("\n  {told}\n")),
+            "{}",
+            report.summary(&states())
+        );
+        let lacks = "must run: jobs of a MariaDB that is stopped: mariadbd is not installed";
+        assert!(report.lacking(&states()).contains(&lacks.to_owned()));
     }
 
     #[test]

@@ -11,15 +11,24 @@ use crate::pump::Msg;
 pub(super) fn start(jobs: Weak<Inner>) {
     let thread = std::thread::Builder::new().name("jobs-listen".to_owned());
     let started = thread.spawn(move || {
+        let mut told = false;
         loop {
             let Some(store) = jobs.upgrade().map(|inner| inner.store.clone()) else { return };
-            let heard = store.listen(&mut |news| wake(&jobs, news));
+            let heard = store.listen(&mut |news| {
+                if std::mem::take(&mut told) {
+                    tracing::info!("listening for new jobs again");
+                }
+                wake(&jobs, news)
+            });
             drop(store);
             match heard {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(error = %crate::failure::error_line(&error),
-                        "cannot listen for new jobs, looking for them instead");
+                    // Once for each time without.
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(error = %crate::failure::error_line(&error),
+                            "cannot listen for new jobs, looking for them instead");
+                    }
                     std::thread::sleep(Duration::from_secs(1));
                 }
             }

@@ -1,4 +1,8 @@
-use std::{marker::PhantomData, time::Duration};
+use std::{
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use diesel::{
     ConnectionError,
@@ -107,12 +111,12 @@ impl<C: SessionConn> SessionsBuilder<C> {
             recycle = recycle.or(Some(RECYCLE));
         }
         let mut idle = Some(Duration::from_secs(10 * 60));
-        if C::is_private(&url) {
+        let shared = (!C::is_private(&url)).then(|| Arc::from(url.as_str()));
+        if shared.is_none() {
             (pool_size, recycle, idle) = (1, None, None);
         } else {
             // The pool would try again and again until the time-out, and its error would not say why.
-            let probe = C::establish(&url).map_err(|error| SessionsError::Connect(redacted(error, &url)))?;
-            drop(probe);
+            drop(establish::<C>(&url)?);
         }
         let pool = Pool::builder()
             .max_size(pool_size)
@@ -122,11 +126,22 @@ impl<C: SessionConn> SessionsBuilder<C> {
             .test_on_check_out(true)
             .connection_timeout(timeout)
             .connection_customizer(Box::new(Prepare))
-            .error_handler(Box::new(Log { url: url.clone() }))
+            .error_handler(Box::new(Log::new(url.clone())))
             .build(ConnectionManager::new(url))
             .map_err(SessionsError::Exhausted)?;
-        Ok(Sessions::from_pool(pool))
+        Ok(Sessions { url: shared, ..Sessions::from_pool(pool) })
     }
+}
+
+/// A connection that is set up as those of a pool are.
+pub(super) fn connect<C: SessionConn>(url: &str) -> Result<C, SessionsError> {
+    let mut conn = establish::<C>(url)?;
+    conn.prepare()?;
+    Ok(conn)
+}
+
+fn establish<C: SessionConn>(url: &str) -> Result<C, SessionsError> {
+    C::establish(url).map_err(|error| SessionsError::Connect(redacted(error, url)))
 }
 
 impl<C> std::fmt::Debug for SessionsBuilder<C> {
@@ -144,9 +159,40 @@ impl<C: SessionConn> CustomizeConnection<C, Error> for Prepare {
     }
 }
 
-/// Reports what goes wrong in the pool's own threads, without the URL.
+/// Reports what goes wrong in the pool's own threads, without the URL. Each connection is tried again and again while the
+/// database is away: that is one report, and not hundreds.
 struct Log {
     url: String,
+    last: Mutex<Option<Reported>>,
+}
+
+struct Reported {
+    at: Instant,
+    left_out: u32,
+}
+
+/// How long failures like the last one are only counted.
+const QUIET: Duration = Duration::from_secs(30);
+
+impl Log {
+    fn new(url: String) -> Self {
+        Self { url, last: Mutex::default() }
+    }
+
+    /// How many failures were left out since the last report, when this one is to be reported.
+    fn reports(&self, now: Instant) -> Option<u32> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let left_out = match &mut *last {
+            Some(reported) if now < reported.at + QUIET => {
+                reported.left_out = reported.left_out.saturating_add(1);
+                return None;
+            }
+            Some(reported) => reported.left_out,
+            None => 0,
+        };
+        *last = Some(Reported { at: now, left_out: 0 });
+        Some(left_out)
+    }
 }
 
 impl std::fmt::Debug for Log {
@@ -157,7 +203,11 @@ impl std::fmt::Debug for Log {
 
 impl HandleError<Error> for Log {
     fn handle_error(&self, error: Error) {
-        tracing::warn!(error = %without_secrets(&error.to_string(), &self.url), "a database connection failed");
+        let error = without_secrets(&error.to_string(), &self.url);
+        match self.reports(Instant::now()) {
+            Some(left_out) => tracing::warn!(%error, left_out, "a database connection failed"),
+            None => tracing::debug!(%error, "a database connection failed"),
+        }
     }
 }
 
@@ -190,4 +240,19 @@ fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
 fn optional_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
     let seconds = Option::<f64>::deserialize(input)?;
     seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_failures_in_a_row_one_is_reported_and_the_others_are_counted() {
+        let (log, start) = (Log::new(String::new()), Instant::now());
+        let reported: Vec<_> =
+            (0..90).map(|second| log.reports(start + Duration::from_secs(second))).collect();
+        let expected = [(0, 0), (30, 29), (60, 29)];
+        let found = reported.iter().enumerate().filter_map(|(second, left_out)| Some((second, (*left_out)?)));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
 }

@@ -29,7 +29,28 @@ pub(crate) struct DieselStore<C: JobConn> {
 }
 
 /// A connection kept out of the pool, so that leases are renewed also when the application uses the whole pool.
-struct Own<C: JobConn>(Mutex<Option<PooledConnection<ConnectionManager<C>>>>);
+struct Own<C: JobConn> {
+    conn: Mutex<Option<Kept<C>>>,
+    is_pooled: bool,
+}
+
+enum Kept<C: JobConn> {
+    Pooled(PooledConnection<ConnectionManager<C>>),
+    /// The pool is too small to lend one.
+    Beside(Box<C>),
+}
+
+impl<C: JobConn> Kept<C> {
+    fn conn(&mut self) -> &mut C {
+        match self {
+            Self::Pooled(conn) => conn,
+            Self::Beside(conn) => conn,
+        }
+    }
+}
+
+const TOO_SMALL: &str = "each worker keeps a connection for its leases, and this pool, of which half may be kept so, is too \
+                         small: make it larger, or make the sessions from a URL";
 
 impl<C: JobConn> DieselStore<C> {
     pub(crate) fn new(sessions: Sessions<C>) -> Self {
@@ -41,19 +62,22 @@ impl<C: JobConn> DieselStore<C> {
     }
 
     fn run<T>(&self, work: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
-        let Some(Own(own)) = &self.own else { return Ok(self.sessions.with(work)?) };
-        let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
-        let conn = match &mut *own {
-            Some(conn) => conn,
+        let Some(own) = &self.own else { return Ok(self.sessions.with(work)?) };
+        let mut kept = own.conn.lock().unwrap_or_else(PoisonError::into_inner);
+        let conn = match &mut *kept {
+            Some(kept) => kept.conn(),
             empty @ None => {
-                let mut conn = self.sessions.pool().get().map_err(SessionsError::Exhausted)?;
-                lock_timeout(&mut *conn, true).map_err(SessionsError::Query)?;
-                empty.insert(conn)
+                let mut new = match self.sessions.beside().filter(|_| !own.is_pooled) {
+                    Some(conn) => Kept::Beside(Box::new(conn?)),
+                    None => Kept::Pooled(self.sessions.pool().get().map_err(SessionsError::Exhausted)?),
+                };
+                lock_timeout(new.conn(), true).map_err(SessionsError::Query)?;
+                empty.insert(new).conn()
             }
         };
-        let done = guarded(&mut **conn, work);
+        let done = guarded(conn, work);
         if done.is_err() && (conn.is_broken() || conn.ping().is_err()) {
-            *own = None;
+            *kept = None;
         }
         Ok(done?)
     }
@@ -84,11 +108,11 @@ fn lock_timeout<C: JobConn>(conn: &mut C, short: bool) -> diesel::QueryResult<()
 
 impl<C: JobConn> Drop for DieselStore<C> {
     fn drop(&mut self) {
-        let Some(Own(own)) = &mut self.own else { return };
+        let Some(own) = self.own.as_mut().filter(|own| own.is_pooled) else { return };
         self.kept.fetch_sub(1, Ordering::SeqCst);
-        let own = own.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(conn) = own
-            && let Err(error) = lock_timeout(&mut **conn, false)
+        let kept = own.conn.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept
+            && let Err(error) = lock_timeout(kept.conn(), false)
         {
             tracing::debug!(%error, "a connection went back with a short time-out for locks");
         }
@@ -96,16 +120,23 @@ impl<C: JobConn> Drop for DieselStore<C> {
 }
 
 impl<C: JobConn> Store for DieselStore<C> {
-    fn with_own_connection(&self) -> Option<Arc<dyn Store>> {
+    fn with_own_connection(&self) -> Result<Option<Arc<dyn Store>>, JobsError> {
         // At most half of the pool is kept, so nothing of a pool of one.
         let most = self.parallel() / 2;
         let keep = |kept| (kept < most).then_some(kept + 1);
-        self.kept.fetch_update(Ordering::SeqCst, Ordering::SeqCst, keep).ok()?;
-        Some(Arc::new(Self {
+        let is_pooled = self.kept.fetch_update(Ordering::SeqCst, Ordering::SeqCst, keep).is_ok();
+        if !is_pooled && !self.sessions.knows_url() {
+            return match C::DIALECT {
+                // Often in memory, where a second connection would see nothing, and nobody else could take a job.
+                Dialect::Sqlite => Ok(None),
+                _ => Err(JobsError::Settings(TOO_SMALL)),
+            };
+        }
+        Ok(Some(Arc::new(Self {
             sessions: self.sessions.clone(),
-            own: Some(Own(Mutex::new(None))),
+            own: Some(Own { conn: Mutex::default(), is_pooled }),
             kept: Arc::clone(&self.kept),
-        }))
+        })))
     }
 
     fn dialect(&self) -> Dialect {
@@ -122,6 +153,10 @@ impl<C: JobConn> Store for DieselStore<C> {
 
     fn patience(&self) -> Duration {
         self.sessions.timeout()
+    }
+
+    fn with_patience(&self, time: Duration) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Self::new(self.sessions.with_timeout(time))))
     }
 
     fn migrate(&self) -> Result<(), JobsError> {

@@ -132,15 +132,20 @@ pub(crate) struct WorkerRow<'a> {
 /// A place for jobs. Every call blocks.
 pub(crate) trait Store: Send + Sync + 'static {
     fn dialect(&self) -> Dialect;
-    /// The same store with a connection of its own, where there are enough of them.
-    fn with_own_connection(&self) -> Option<Arc<dyn Store>> {
-        None
+    /// The same store with a connection of its own, where connections can be in use by others. An error where that cannot
+    /// be, and must.
+    fn with_own_connection(&self) -> Result<Option<Arc<dyn Store>>, JobsError> {
+        Ok(None)
     }
     fn as_any(&self) -> &dyn Any;
     /// How many calls can run at the same time.
     fn parallel(&self) -> usize;
     /// How long a call may wait for its turn.
     fn patience(&self) -> Duration;
+    /// The same store for a caller who has waited already, and has this time left.
+    fn with_patience(&self, _: Duration) -> Option<Arc<dyn Store>> {
+        None
+    }
     fn migrate(&self) -> Result<(), JobsError>;
 
     fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError>;

@@ -16,6 +16,8 @@ mod leases;
 mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod outage;
 mod plain;
 #[cfg(feature = "postgres")]
 mod postgres;

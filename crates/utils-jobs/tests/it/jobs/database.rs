@@ -60,6 +60,8 @@ macro_rules! cases {
                 a_job_that_has_ended_by_itself_may_take_its_time,
                 a_used_up_pool_is_told_to_all_who_ask_in_time,
                 jobs_that_use_up_the_pool_keep_their_leases,
+                a_job_that_holds_the_only_connection_keeps_its_lease,
+                of_two_workers_on_a_small_pool_both_keep_their_leases,
                 migrations_run_from_several_processes_at_once,
                 a_connection_to_another_database_is_refused,
                 a_job_of_another_process_is_found_soon,
@@ -99,8 +101,9 @@ pub(super) use super::kill::{
     killed_workers_lose_no_job,
 };
 pub(super) use super::leases::{
-    a_job_that_has_ended_by_itself_may_take_its_time, a_used_up_pool_is_told_to_all_who_ask_in_time,
-    a_worker_gives_others_time_before_it_takes_their_jobs, jobs_that_use_up_the_pool_keep_their_leases,
+    a_job_that_has_ended_by_itself_may_take_its_time, a_job_that_holds_the_only_connection_keeps_its_lease,
+    a_used_up_pool_is_told_to_all_who_ask_in_time, a_worker_gives_others_time_before_it_takes_their_jobs,
+    jobs_that_use_up_the_pool_keep_their_leases, of_two_workers_on_a_small_pool_both_keep_their_leases,
 };
 pub(super) use super::seeing::metrics_are_the_same_on_every_database;
 

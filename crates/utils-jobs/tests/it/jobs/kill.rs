@@ -13,9 +13,9 @@ use super::database::{Place, SOON, number, open, quick};
 
 /// Takes a while; has one effect, in the transaction of its end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Step {
-    number: u32,
-    millis: u64,
+pub(super) struct Step {
+    pub(super) number: u32,
+    pub(super) millis: u64,
 }
 
 impl Job for Step {
@@ -61,7 +61,7 @@ impl Step {
     }
 }
 
-fn tables<P: Place>(jobs: &Jobs) {
+pub(super) fn tables<P: Place>(jobs: &Jobs) {
     let sessions = jobs.sessions::<P::Conn>().unwrap();
     sessions
         .with(|conn| {

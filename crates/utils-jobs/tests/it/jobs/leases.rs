@@ -131,7 +131,8 @@ pub(super) async fn a_job_that_has_ended_by_itself_may_take_its_time<P: Place>(p
 
 fn pool_of(connections: u32) -> JobsBuilder {
     Jobs::builder().settings(utils_jobs::JobsSettings {
-        lease: Duration::from_millis(900),
+        // longer than a busy disk takes for a commit
+        lease: Duration::from_secs(2),
         poll: Duration::from_millis(100),
         pool_size: connections,
         ..utils_jobs::JobsSettings::default()
@@ -140,27 +141,48 @@ fn pool_of(connections: u32) -> JobsBuilder {
 
 /// More jobs hold connections than there are, for longer than a lease.
 pub(super) async fn jobs_that_use_up_the_pool_keep_their_leases<P: Place>(place: P) {
-    let jobs = open(&place, pool_of(6));
+    keep_their_leases(place, 6, 6, 1).await;
+}
+
+/// The only connection is held for longer than a lease.
+pub(super) async fn a_job_that_holds_the_only_connection_keeps_its_lease<P: Place>(place: P) {
+    keep_their_leases(place, 1, 1, 1).await;
+}
+
+/// The pool lends a connection to one of the workers, and none to the other.
+pub(super) async fn of_two_workers_on_a_small_pool_both_keep_their_leases<P: Place>(place: P) {
+    keep_their_leases(place, 2, 1, 2).await;
+}
+
+/// So many jobs of each worker hold a connection each of one pool, before the eyes of another process.
+async fn keep_their_leases<P: Place>(place: P, connections: u32, jobs_each: usize, workers: usize) {
+    let jobs = open(&place, pool_of(connections));
     let sessions = jobs.sessions::<P::Conn>().unwrap();
-    let work: Work = Box::new(move |_| {
+    let work = || -> Work {
         let sessions = sessions.clone();
-        Box::pin(async move {
-            let hold = sessions.run(|conn| {
-                conn.batch_execute("SELECT 1")?;
-                std::thread::sleep(Duration::from_millis(1_800));
-                diesel::QueryResult::Ok(())
-            });
-            Ok(hold.await?)
+        Box::new(move |_| {
+            let sessions = sessions.clone();
+            Box::pin(async move {
+                let hold = sessions.run(|conn| {
+                    conn.batch_execute("SELECT 1")?;
+                    std::thread::sleep(Duration::from_millis(3_500));
+                    diesel::QueryResult::Ok(())
+                });
+                Ok(hold.await?)
+            })
         })
-    });
-    let worker = Worker::new(&jobs).handle::<Task>().data(work).concurrency(6).start().unwrap();
+    };
+    let holders: Vec<_> = (0..workers)
+        .map(|_| Worker::new(&jobs).handle::<Task>().data(work()).concurrency(jobs_each).start().unwrap())
+        .collect();
     // Another process, which would take the jobs.
     let there = open(&place, quick());
-    let ids = there.enqueue_many((0..6).map(|_| Task)).await.unwrap();
+    let ids = there.enqueue_many((0..jobs_each * workers).map(|_| Task)).await.unwrap();
+    let all = i64::try_from(ids.len()).unwrap();
     while number(
         &there.sessions::<P::Conn>().unwrap(),
         "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 1",
-    ) < 6
+    ) < all
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -169,6 +191,38 @@ pub(super) async fn jobs_that_use_up_the_pool_keep_their_leases<P: Place>(place:
         ends_at_once(&there, id.as_str()).await;
     }
     other.stop().await.unwrap();
+    for worker in holders {
+        worker.stop().await.unwrap();
+    }
+}
+
+/// A pool that was given to us, too small to lend a connection to a worker; we do not know how to make another one.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) async fn a_worker_on_a_given_pool_of_one_is_refused<P: Place>(place: P) {
+    let pool_of = |connections| {
+        let manager = diesel::r2d2::ConnectionManager::<P::Conn>::new(place.url());
+        Jobs::from_pool(diesel::r2d2::Pool::builder().max_size(connections).build(manager).unwrap())
+    };
+    let start = |jobs: &Jobs| Worker::new(jobs).handle::<Task>().data(naps(Duration::ZERO)).start();
+    let small = pool_of(1);
+    small.migrate().unwrap();
+    let refused = start(&small).unwrap_err();
+    assert!(matches!(refused, utils_jobs::JobsError::Settings(_)), "{refused:?}");
+    assert!(refused.to_string().starts_with("each worker keeps a connection for its leases"), "{refused}");
+    let mut storage = small.storage::<Task>();
+    let context = apalis_core::worker::context::WorkerContext::new("small");
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    let polled = apalis_core::backend::Backend::poll_ready(&mut storage, &mut task, &context);
+    assert!(
+        matches!(polled, std::task::Poll::Ready(Err(utils_jobs::JobsError::Settings(_)))),
+        "as a backend for apalis, too: {polled:?}"
+    );
+
+    let enough = pool_of(2);
+    let worker = start(&enough).unwrap();
+    start(&enough).unwrap_err(); // its half is taken
+    let id = enough.enqueue(Task).await.unwrap();
+    ends_at_once(&enough, id.as_str()).await;
     worker.stop().await.unwrap();
 }
 

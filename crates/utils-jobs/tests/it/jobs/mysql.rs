@@ -109,3 +109,8 @@ fn a_locked_row_does_not_cost_other_jobs_their_leases() {
 fn a_delay_counts_by_the_servers_clock() {
     super::database::run(super::leases::a_delay_counts_by_the_servers_clock(Mysql::new()));
 }
+
+#[test]
+fn a_worker_on_a_given_pool_of_one_is_refused() {
+    super::database::run(super::leases::a_worker_on_a_given_pool_of_one_is_refused(Mysql::new()));
+}

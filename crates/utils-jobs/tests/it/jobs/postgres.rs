@@ -152,3 +152,8 @@ fn a_storage_hears_of_the_jobs_of_other_processes() {
 fn a_delay_counts_by_the_servers_clock() {
     super::database::run(super::leases::a_delay_counts_by_the_servers_clock(Postgres::new()));
 }
+
+#[test]
+fn a_worker_on_a_given_pool_of_one_is_refused() {
+    super::database::run(super::leases::a_worker_on_a_given_pool_of_one_is_refused(Postgres::new()));
+}
