@@ -17,14 +17,17 @@ use actix_web::{
 use actix_web_httpauth::{extractors::bearer::BearerAuth, middleware::HttpAuthentication};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
-use utils_token_auth::{Auth, Client, HttpAuth, Keys, MemoryStore, Refusal, Session, TokenAuth};
+use utils_token_auth::{
+    Auth, Client, HttpAuth, KeyError, Keys, MemoryStore, Policy, Refusal, Session, TokenAuth,
+};
 
 /// The plain route first: the others are compared with it.
 pub(crate) const NAMES: &[&str] = &[
     "plain",
     "utils-token-auth, HS256",
-    "utils-token-auth, EdDSA, kept",
-    "utils-token-auth, ES256, kept",
+    "utils-token-auth, HS256, none kept",
+    "utils-token-auth, EdDSA",
+    "utils-token-auth, ES256",
     "jsonwebtoken, hand-written extractor",
     "actix-web-httpauth + jsonwebtoken",
     "actix-web-grants + httpauth + jsonwebtoken",
@@ -47,12 +50,15 @@ pub(crate) fn run(name: &str) -> std::io::Result<()> {
         match name {
             // the same request as the first of the others, byte for byte: reading a header is not authentication
             "plain" => {
-                let (_, token) = engine(Keys::hs256("1", SECRET)).await?;
+                let (_, token) = engine(Keys::hs256("1", SECRET), Policy::default()).await?;
                 serve(&token, || App::new().route("/protected", web::get().to(plain))).await
             }
-            "utils-token-auth, HS256" => ours(Keys::hs256("1", SECRET)).await,
-            "utils-token-auth, EdDSA, kept" => ours(Keys::ed25519("1", pem!("ed25519"))).await,
-            "utils-token-auth, ES256, kept" => ours(Keys::es256("1", pem!("es256"))).await,
+            "utils-token-auth, HS256" => ours(Keys::hs256("1", SECRET), Policy::default()).await,
+            "utils-token-auth, HS256, none kept" => {
+                ours(Keys::hs256("1", SECRET), Policy::default().cached_tokens(0)).await
+            }
+            "utils-token-auth, EdDSA" => ours(Keys::ed25519("1", pem!("ed25519")), Policy::default()).await,
+            "utils-token-auth, ES256" => ours(Keys::es256("1", pem!("es256")), Policy::default()).await,
             "jsonwebtoken, hand-written extractor" => {
                 serve(&token(), || {
                     App::new()
@@ -115,18 +121,19 @@ struct Claims {
 
 type Engine = TokenAuth<Claims, MemoryStore>;
 
-async fn engine(keys: Result<Keys, utils_token_auth::KeyError>) -> std::io::Result<(Engine, String)> {
+async fn engine(keys: Result<Keys, KeyError>, policy: Policy) -> std::io::Result<(Engine, String)> {
     let auth = TokenAuth::new(keys.map_err(std::io::Error::other)?, MemoryStore::new(), |_: Session| async {
         Ok::<_, Refusal>(Claims { scopes: scope_list() })
     })
+    .policy(policy)
     .build()
     .map_err(std::io::Error::other)?;
     let pair = auth.login("4242", (), Client::unknown()).await.map_err(std::io::Error::other)?;
     Ok((auth, pair.token))
 }
 
-async fn ours(keys: Result<Keys, utils_token_auth::KeyError>) -> std::io::Result<()> {
-    let (auth, token) = engine(keys).await?;
+async fn ours(keys: Result<Keys, KeyError>, policy: Policy) -> std::io::Result<()> {
+    let (auth, token) = engine(keys, policy).await?;
     let http = HttpAuth::new(auth);
     serve(&token, move || {
         // as the others: without the routes for renewing and for listing sessions

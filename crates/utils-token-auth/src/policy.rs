@@ -30,6 +30,10 @@ pub struct Policy {
     pub leeway: Duration,
     /// Bytes of an access token that are looked at; a longer one is refused unread. Default: 4096, at least 256.
     pub max_token: usize,
+    /// How many verified access tokens each thread may keep, so that their signatures are not checked at every request;
+    /// 0: none. Their times, and whether their session was revoked, are looked at all the same. Default: 4096, about
+    /// 3 MiB when full.
+    pub cached_tokens: usize,
     /// `iss` of every access token; checked on verification when set. Default: none.
     pub issuer: Option<String>,
     /// `aud` of every access token; checked on verification when set. Default: none.
@@ -92,6 +96,7 @@ impl Default for Policy {
             rotate: true,
             leeway: Duration::from_secs(5),
             max_token: 4096,
+            cached_tokens: 4096,
             issuer: None,
             audience: None,
             subject_claim: "sub",
@@ -185,6 +190,13 @@ impl Policy {
     #[must_use]
     pub fn max_token(mut self, bytes: usize) -> Self {
         self.max_token = bytes;
+        self
+    }
+
+    /// Sets [`cached_tokens`](Self::cached_tokens).
+    #[must_use]
+    pub fn cached_tokens(mut self, tokens: usize) -> Self {
+        self.cached_tokens = tokens;
         self
     }
 
@@ -311,7 +323,7 @@ impl Policy {
             issuer: self.issuer.clone(),
             audience: self.audience.clone(),
             subject_claim: self.subject_claim,
-            ..VerifyPolicy::default()
+            cached_tokens: self.cached_tokens,
         }
     }
 }

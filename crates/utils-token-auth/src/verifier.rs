@@ -6,6 +6,7 @@ use std::{mem::MaybeUninit, rc::Rc, sync::Arc, time::Duration};
 use base64_simd::{Out, URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::cache::Keep;
 pub use self::error::{SignError, VerifierError, VerifyError};
 use crate::{
     Keys, Registered, Token,
@@ -29,8 +30,8 @@ pub struct VerifyPolicy {
     pub audience: Option<String>,
     /// The claim that names the user. Default: `sub`.
     pub subject_claim: &'static str,
-    /// How many verified tokens each thread may keep, see [`Verifier::verify_shared`]. Only tokens signed with a
-    /// private key are kept: their signatures cost 40 to 240 µs to verify. Default: 4096, about 3 MiB when full.
+    /// How many verified tokens each thread may keep, see [`Verifier::verify_shared`]; 0: none. Default: 4096, about
+    /// 3 MiB when full.
     pub cached_tokens: usize,
 }
 
@@ -89,7 +90,6 @@ struct Inner {
     policy: VerifyPolicy,
     access_s: i64,
     leeway_ms: i64,
-    keeps_tokens: bool,
 }
 
 impl Verifier {
@@ -111,8 +111,7 @@ impl Verifier {
             return Err(VerifierError::Lifetime);
         }
         let leeway_ms = whole_ms(policy.leeway);
-        let keeps_tokens = policy.cached_tokens > 0 && keys.iter().any(|key| key.pair().is_some());
-        Ok(Self(Arc::new(Inner { keys, policy, access_s, leeway_ms, keeps_tokens })))
+        Ok(Self(Arc::new(Inner { keys, policy, access_s, leeway_ms })))
     }
 
     /// The verified content of an access token at the time `now_ms`, in milliseconds since 1970.
@@ -128,9 +127,9 @@ impl Verifier {
 
     /// As [`verify`](Self::verify), from this thread's cache where it has the token.
     ///
-    /// For HMAC, verifying costs hardly more than looking up, and nothing is kept. For the other algorithms the
-    /// signature of a token is checked once a thread. A token is found by its whole text and its times are checked
-    /// every time; as with `verify`, whether its session was revoked is not known here.
+    /// The signature of a token is checked once a thread, or twice with HMAC: a token that is seen once only is not worth
+    /// its place then. A token is found by its whole text and its times are checked every time; as with `verify`, whether
+    /// its session was revoked is not known here.
     ///
     /// # Errors
     /// [`VerifyError`] says why the token was refused.
@@ -141,16 +140,17 @@ impl Verifier {
         now_ms: i64,
     ) -> Result<Rc<Token<C>>, VerifyError> {
         let inner = &self.0;
-        let kept =
-            inner.keeps_tokens && inner.keys.iter().any(|key| key.pair().is_some() && key.is_named_by(token));
-        if kept && let Some((token, times)) = cache::get(inner, token) {
+        let keeps = inner.policy.cached_tokens > 0;
+        if keeps && let Some((token, times)) = cache::get(inner, token) {
             self.check_times(times, now_ms)?;
             return Ok(token);
         }
         let (verified, times) = self.verified(token, now_ms)?;
         let verified = Rc::new(verified);
-        if kept {
-            cache::put(inner, token, times, &verified);
+        if keeps {
+            let is_dear = inner.keys.iter().any(|key| key.pair().is_some() && key.is_named_by(token));
+            let when = if is_dear { Keep::AtOnce } else { Keep::AtSecondSight };
+            cache::put(inner, token, times, &verified, when);
         }
         Ok(verified)
     }

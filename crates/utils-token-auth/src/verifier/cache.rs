@@ -24,7 +24,22 @@ thread_local! {
 struct Table {
     /// Keyed by a random number, so that nobody can aim at a slot or learn a text by how long a comparison takes.
     hasher: RandomState,
-    slots: Vec<Option<Box<Entry>>>,
+    slots: Vec<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// The hash of the token that was verified last and not found here.
+    seen: u64,
+    entry: Option<Box<Entry>>,
+}
+
+/// When a token that was verified is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    AtOnce,
+    /// To keep a token costs a good part of what an HMAC costs, which is lost on one that never comes back.
+    AtSecondSight,
 }
 
 struct Entry {
@@ -42,7 +57,7 @@ pub(super) fn get<C: 'static>(of: &Arc<Inner>, text: &str) -> Option<(Rc<Token<C
         let mut tables = tables.try_borrow_mut().ok()?;
         let table = tables.get(of)?;
         let hash = table.hash(text);
-        let entry = table.slot(hash)?.as_ref()?;
+        let entry = table.slot(hash)?.entry.as_ref()?;
         let same = entry.hash == hash && *entry.text == text;
         same.then(|| (Rc::clone(&entry.token), entry.times))
     });
@@ -50,16 +65,20 @@ pub(super) fn get<C: 'static>(of: &Arc<Inner>, text: &str) -> Option<(Rc<Token<C
     Some((token.downcast().ok()?, times))
 }
 
-/// Keeps a verified token for this thread.
-pub(super) fn put<C: 'static>(of: &Arc<Inner>, text: &str, times: Times, token: &Rc<Token<C>>) {
+/// Keeps a verified token for this thread, now or when it is seen again.
+pub(super) fn put<C: 'static>(of: &Arc<Inner>, text: &str, times: Times, token: &Rc<Token<C>>, when: Keep) {
     let size = of.policy.cached_tokens;
     let replaced = TABLES.try_with(|tables| {
         let mut tables = tables.try_borrow_mut().ok()?;
         let Ok(table) = tables.get_or_make(of, || Ok::<_, Infallible>(Table::new(size)));
         let hash = table.hash(text);
+        let slot = table.slot(hash)?;
+        if std::mem::replace(&mut slot.seen, hash) != hash && when == Keep::AtSecondSight {
+            return None;
+        }
         let text = Zeroizing::new(text.to_owned());
         let entry = Box::new(Entry { hash, text, times, token: Rc::clone(token) as Rc<dyn Any> });
-        table.slot(hash)?.replace(entry)
+        slot.entry.replace(entry)
     });
     // only now, with the table free again: dropping the application's claims may run any code
     drop(replaced);
@@ -67,7 +86,7 @@ pub(super) fn put<C: 'static>(of: &Arc<Inner>, text: &str, times: Times, token: 
 
 impl Table {
     fn new(size: usize) -> Self {
-        Self { hasher: RandomState::new(), slots: std::iter::repeat_with(|| None).take(size).collect() }
+        Self { hasher: RandomState::new(), slots: std::iter::repeat_with(Slot::default).take(size).collect() }
     }
 
     /// The end of a token is its signature, which no two tokens share.
@@ -75,7 +94,7 @@ impl Table {
         self.hasher.hash_one(&text.as_bytes()[text.len().saturating_sub(43)..])
     }
 
-    fn slot(&mut self, hash: u64) -> Option<&mut Option<Box<Entry>>> {
+    fn slot(&mut self, hash: u64) -> Option<&mut Slot> {
         let slots = self.slots.len() as u64;
         self.slots.get_mut(hash.checked_rem(slots)? as usize)
     }

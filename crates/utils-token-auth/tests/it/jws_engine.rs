@@ -38,12 +38,24 @@ async fn a18_the_application_is_asked_again_at_every_renewal() {
 
 #[actix_rt::test]
 async fn a_revoked_session_is_refused_although_its_token_was_kept() {
-    let world = world_with_public_keys();
+    for world in [World::new(), world_with_public_keys()] {
+        let pair = world.login("alice").await;
+        world.auth.verify_shared(&pair.token).unwrap();
+        let kept = world.auth.verify_shared(&pair.token).unwrap();
+        assert!(Rc::ptr_eq(&kept, &world.auth.verify_shared(&pair.token).unwrap()));
+        world.auth.revoke(Which::All { user: "alice" }, Why::Password).await.unwrap();
+        assert!(matches!(world.auth.verify_shared(&pair.token), Err(Error::Revoked)));
+    }
+}
+
+#[actix_rt::test]
+async fn no_token_is_kept_when_the_engines_policy_says_so() {
+    let keys = Keys::ed25519("1", include_str!("vectors/keys/ed25519.pem")).unwrap();
+    let policy = Policy::default().cached_tokens(0);
+    let world = World::signing(keys, MemoryStore::new(), policy, TestClock::at(START));
     let pair = world.login("alice").await;
     let first = world.auth.verify_shared(&pair.token).unwrap();
-    assert!(Rc::ptr_eq(&first, &world.auth.verify_shared(&pair.token).unwrap()));
-    world.auth.revoke(Which::All { user: "alice" }, Why::Password).await.unwrap();
-    assert!(matches!(world.auth.verify_shared(&pair.token), Err(Error::Revoked)));
+    assert!(!Rc::ptr_eq(&first, &world.auth.verify_shared(&pair.token).unwrap()));
 }
 
 #[actix_rt::test]
