@@ -12,7 +12,11 @@ use std::{
 };
 
 use serde_json::value::RawValue;
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinHandle},
+    time::sleep,
+};
 use tracing::Instrument;
 
 use crate::{
@@ -199,17 +203,10 @@ impl Runner {
                 .map_err(|error| Retry::never(format!("its arguments cannot be read: {error}")))?;
             running.await
         });
-        let span = tracing::Span::current();
         if let Some(trace) = trace {
             running = Box::pin(trace.scope(running));
         }
-        let task = if registered.policy.blocking {
-            let handle = tokio::runtime::Handle::current();
-            tokio::task::spawn_blocking(move || span.in_scope(|| handle.block_on(running)))
-        } else {
-            tokio::spawn(running.instrument(span))
-        };
-        let mut task = Guarded(task);
+        let mut task = Guarded::spawn(&registered.policy, running);
         let output = task.supervise(&registered.policy, delivery, stop).await;
         if !registered.policy.blocking {
             task.end().await;
@@ -240,7 +237,17 @@ impl<T> Drop for Guarded<T> {
     }
 }
 
-impl<T> Guarded<T> {
+impl<T: Send + 'static> Guarded<T> {
+    /// Starts a call in the current span, on a thread of its own when it blocks.
+    fn spawn(policy: &Policy, running: Pin<Box<dyn Future<Output = T> + Send>>) -> Self {
+        let span = tracing::Span::current();
+        if policy.blocking {
+            let handle = tokio::runtime::Handle::current();
+            return Self(tokio::task::spawn_blocking(move || span.in_scope(|| handle.block_on(running))));
+        }
+        Self(tokio::spawn(running.instrument(span)))
+    }
+
     /// Waits until the future is dropped, so that no two attempts overlap; not for ever, as it may be blocking.
     async fn end(&mut self) {
         if !self.0.is_finished() {
@@ -265,18 +272,9 @@ impl Guarded<Output> {
         loop {
             tokio::select! {
                 biased;
-                ended = &mut self.0 => return match ended {
-                    Ok(output) => output,
-                    Err(error) if error.is_panic() => {
-                        Err(Failure::new(format!("panicked: {}", panic_text(&*error.into_panic()))))
-                    }
-                    Err(_) => Err(Failure { error: "its runtime is shutting down".into(), next: Next::Release }),
-                },
-                () = &mut hard => {
-                    let time = policy.timeout.unwrap_or_default();
-                    return Err(Failure::new(format!("took longer than {time:?}")));
-                }
-                () = &mut grace => return Err(Retry::never("cancelled while it ran")),
+                ended = &mut self.0 => return ended.unwrap_or_else(|error| Err(broken_off(error))),
+                () = &mut hard => return Err(too_long(policy)),
+                () = &mut grace => return Err(cancelled()),
                 () = &mut soft, if !soft_is_over => {
                     soft_is_over = true;
                     delivery.control.stop(Stopping::TimeLimit);
@@ -286,7 +284,7 @@ impl Guarded<Output> {
                     match reason {
                         Stopping::Cancelled => grace.set(after(Some(policy.cancel_grace))),
                         // Whatever it still does does not count.
-                        Stopping::LeaseLost => return Err(Failure::new("another worker has the job")),
+                        Stopping::LeaseLost => return Err(lost()),
                         // The worker's own deadline counts.
                         Stopping::TimeLimit | Stopping::Shutdown => {}
                     }
@@ -294,6 +292,30 @@ impl Guarded<Output> {
             }
         }
     }
+}
+
+/// The call has not come to its end by itself.
+fn broken_off(error: JoinError) -> Failure {
+    match error.try_into_panic() {
+        Ok(panic) => panicked(&*panic),
+        Err(_) => Failure { error: "its runtime is shutting down".into(), next: Next::Release },
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
+    Failure::new(format!("panicked: {}", panic_text(panic)))
+}
+
+fn too_long(policy: &Policy) -> Failure {
+    Failure::new(format!("took longer than {:?}", policy.timeout.unwrap_or_default()))
+}
+
+fn cancelled() -> Failure {
+    Retry::never("cancelled while it ran")
+}
+
+fn lost() -> Failure {
+    Failure::new("another worker has the job")
 }
 
 /// Waits for a reason to stop other than the one that is known.

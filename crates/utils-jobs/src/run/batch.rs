@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use tracing::Instrument;
 
-use super::{Attempt, Outcome, Runner, after, panic_text};
+use super::{Attempt, Guarded, Outcome, Runner, after, broken_off, cancelled, lost, panicked, too_long};
 use crate::{
     Batch, BatchJob, Context, Failure, Policy, Retry, Stopping,
     failure::Next,
@@ -67,10 +67,6 @@ async fn answers<J: BatchJob>(batch: Batch<J>, count: usize) -> Outcomes {
         }
         Err(panic) => all(panicked(&*panic), count),
     }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    Failure::new(format!("panicked: {}", panic_text(panic)))
 }
 
 /// One failure is that of all.
@@ -139,14 +135,7 @@ impl Runner {
         };
         let members = deliveries.iter().map(|delivery| self.context(delivery)).collect();
         let running = (batches.start)(members);
-        let span = tracing::Span::current();
-        let task = if policy.blocking {
-            let handle = tokio::runtime::Handle::current();
-            tokio::task::spawn_blocking(move || span.in_scope(|| handle.block_on(running)))
-        } else {
-            tokio::spawn(running.instrument(span))
-        };
-        let mut task = super::Guarded(task);
+        let mut task = Guarded::spawn(policy, running);
         let mut outcomes = supervise(&mut task.0, policy, deliveries, early).await;
         if !policy.blocking {
             task.end().await;
@@ -189,18 +178,8 @@ async fn supervise(
     let outcomes = loop {
         tokio::select! {
             biased;
-            ended = &mut *task => break match ended {
-                Ok(outcomes) => outcomes,
-                Err(error) if error.is_panic() => all(panicked(&*error.into_panic()), deliveries.len()),
-                Err(_) => {
-                    let ending = Failure { error: "its runtime is shutting down".into(), next: Next::Release };
-                    all(ending, deliveries.len())
-                }
-            },
-            () = &mut hard => {
-                let time = policy.timeout.unwrap_or_default();
-                break all(Failure::new(format!("took longer than {time:?}")), deliveries.len());
-            }
+            ended = &mut *task => break ended.unwrap_or_else(|error| all(broken_off(error), deliveries.len())),
+            () = &mut hard => break all(too_long(policy), deliveries.len()),
             () = &mut soft, if !soft_is_over => {
                 soft_is_over = true;
                 deliveries.iter().for_each(|delivery| delivery.control.stop(Stopping::TimeLimit));
@@ -226,14 +205,10 @@ async fn given_up(mut stop: watch::Receiver<Option<Stopping>>, grace: Duration) 
     let reason = stop.wait_for(is_grave).await.map(|reason| *reason);
     match reason {
         Ok(Some(Stopping::Cancelled)) => tokio::select! {
-            () = sleep(grace) => Retry::never("cancelled while it ran"),
+            () = sleep(grace) => cancelled(),
             Ok(_) = stop.wait_for(|reason| *reason == Some(Stopping::LeaseLost)) => lost(),
         },
         Ok(_) => lost(),
         Err(_) => std::future::pending().await,
     }
-}
-
-fn lost() -> Failure {
-    Failure::new("another worker has the job")
 }

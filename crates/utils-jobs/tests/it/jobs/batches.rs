@@ -1,8 +1,5 @@
 //! What only a database shows of batches: transactions, lost leases, and processes that are killed.
-use std::{
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use serde::{Deserialize, Serialize};
@@ -10,7 +7,10 @@ use utils_jobs::{
     Answers, Backoff, Batch, BatchJob, Context, Failure, Job, JobConn, Jobs, Policy, Retry, State, Worker,
 };
 
-use super::database::{Place, SOON, number, open, quick};
+use super::{
+    database::{Place, SOON, number, open, quick},
+    kill,
+};
 
 /// A row that one statement writes down together with others, in the transaction of their ends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -176,51 +176,19 @@ fn process() {
     });
 }
 
-fn start<P: Place>(place: &P) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "jobs::batches::process", "--ignored", "--quiet"])
-        .env(URL, place.url())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Five kills, or as many as `KILL_ROUNDS` says.
 pub(super) async fn killed_workers_lose_no_job_of_a_batch_and_repeat_no_effect<P: Place>(place: P) {
     const EACH: u32 = 40;
-    let rounds = std::env::var("KILL_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
     let jobs = open(&place, quick());
     tables::<P>(&jobs);
     let sessions = jobs.sessions::<P::Conn>().unwrap();
-    let mut random = 88_172_645_463_325_252_u64;
-    for round in 0..rounds {
-        let mut child = start(&place);
-        let rows = (0..EACH).map(|row| Row {
-            number: round * EACH + row,
-            millis: u64::from(5 + 7 * (row % 9)),
-            first: First::Nothing,
-        });
-        jobs.enqueue_many(rows).await.unwrap();
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        tokio::time::sleep(Duration::from_millis(20 + random % 300)).await;
-        child.kill().unwrap(); // SIGKILL
-        child.wait().unwrap();
-    }
-    let all = i64::from(rounds * EACH);
-    let mut child = start(&place);
-    let started = Instant::now();
-    while number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 2") < all {
-        assert!(started.elapsed() < Duration::from_secs(50 + u64::from(rounds)), "some jobs have not ended");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let start = || kill::this_binary("jobs::batches::process", URL, &place);
+    let row = |number, millis| Row { number, millis, first: First::Nothing };
+    let mut child = kill::killed_again_and_again::<P, _>(&jobs, EACH, start, row).await;
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs"), all);
-    assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM effect"), all, "effects, exactly once");
-    assert_eq!(number(&sessions, "SELECT COUNT(DISTINCT number) AS n FROM effect"), all);
+    let rounds = kill::rounds();
+    let all = i64::from(rounds * EACH);
+    kill::each_has_one_effect::<P>(&jobs, all);
     let reruns = number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE attempts > 1");
     let most = 2 * i64::try_from(MAX).unwrap() * i64::from(rounds);
     assert!(reruns <= most, "{reruns} re-runs after {rounds} kills: more than ran");

@@ -87,9 +87,14 @@ fn process() {
 }
 
 fn start<P: Place>(place: &P) -> Child {
+    this_binary("jobs::kill::process", URL, place)
+}
+
+/// This test binary again, running one test alone, which finds the database in a variable.
+pub(super) fn this_binary<P: Place>(test: &str, variable: &str, place: &P) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "jobs::kill::process", "--ignored", "--quiet"])
-        .env(URL, place.url())
+        .args(["--exact", test, "--ignored", "--quiet"])
+        .env(variable, place.url())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -101,18 +106,24 @@ fn send(signal: Signal, child: &Child) {
 }
 
 /// Five kills, or as many as `KILL_ROUNDS` says.
-pub(super) async fn killed_workers_lose_no_job<P: Place>(place: P) {
-    const EACH: u32 = 12;
-    let rounds = std::env::var("KILL_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
-    let jobs = open(&place, quick());
-    tables::<P>(&jobs);
-    let sessions = jobs.sessions::<P::Conn>().unwrap();
+pub(super) fn rounds() -> u32 {
+    std::env::var("KILL_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap())
+}
+
+/// Starts a process, gives it the jobs of a round, `each` of them by number and time, and kills it at some moment, again
+/// and again. The last one lives until all are done.
+pub(super) async fn killed_again_and_again<P: Place, J: Job>(
+    jobs: &Jobs,
+    each: u32,
+    start: impl Fn() -> Child,
+    job: impl Fn(u32, u64) -> J,
+) -> Child {
+    let rounds = rounds();
     let mut random = 88_172_645_463_325_252_u64;
     for round in 0..rounds {
-        let mut child = start(&place);
-        let steps =
-            (0..EACH).map(|step| Step { number: round * EACH + step, millis: u64::from(5 + 7 * (step % 9)) });
-        jobs.enqueue_many(steps).await.unwrap();
+        let mut child = start();
+        let given = (0..each).map(|number| job(round * each + number, u64::from(5 + 7 * (number % 9))));
+        jobs.enqueue_many(given).await.unwrap();
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
@@ -120,22 +131,40 @@ pub(super) async fn killed_workers_lose_no_job<P: Place>(place: P) {
         child.kill().unwrap(); // SIGKILL
         child.wait().unwrap();
     }
-    let all = i64::from(rounds * EACH);
-    let mut child = start(&place);
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let child = start();
     let started = Instant::now();
-    while number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 2") < all {
+    while number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 2") < i64::from(rounds * each)
+    {
         assert!(started.elapsed() < Duration::from_secs(50 + u64::from(rounds)), "some jobs have not ended");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // Done by the last process, so that it is there to be asked.
-    let last = jobs.enqueue(Step { number: 1_000_000, millis: 0 }).await.unwrap();
-    jobs.wait(&last, SOON).await.unwrap();
-    let all = all + 1;
-    send(Signal::TERM, &child);
-    assert!(child.wait().unwrap().success(), "a worker ends in order when it is asked to");
+    child
+}
+
+/// So many jobs are there, and each has had its effect once.
+pub(super) fn each_has_one_effect<P: Place>(jobs: &Jobs, all: i64) {
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
     assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs"), all);
     assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM effect"), all, "effects, exactly once");
     assert_eq!(number(&sessions, "SELECT COUNT(DISTINCT number) AS n FROM effect"), all);
+}
+
+pub(super) async fn killed_workers_lose_no_job<P: Place>(place: P) {
+    const EACH: u32 = 12;
+    let jobs = open(&place, quick());
+    tables::<P>(&jobs);
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let step = |number, millis| Step { number, millis };
+    let mut child = killed_again_and_again::<P, _>(&jobs, EACH, || start(&place), step).await;
+    let rounds = rounds();
+    // Done by the last process, so that it is there to be asked.
+    let last = jobs.enqueue(Step { number: 1_000_000, millis: 0 }).await.unwrap();
+    jobs.wait(&last, SOON).await.unwrap();
+    send(Signal::TERM, &child);
+    assert!(child.wait().unwrap().success(), "a worker ends in order when it is asked to");
+    let all = i64::from(rounds * EACH) + 1;
+    each_has_one_effect::<P>(&jobs, all);
     // Only what ran at a kill ran again: at most the four that one worker runs at once.
     let reruns = number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE attempts > 1");
     assert!(reruns <= 4 * i64::from(rounds), "{reruns} re-runs after {rounds} kills");

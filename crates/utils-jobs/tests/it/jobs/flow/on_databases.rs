@@ -1,6 +1,6 @@
 //! What only a database shows of chains and groups: transactions, and processes that are killed.
 use std::{
-    process::{Child, Command, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use utils_jobs::{Context, Failure, Filter, Follow, Job, JobConn, Jobs, JobsError, Policy, Worker};
 
 use super::{
-    super::database::{Place, SOON, number, open, quick},
+    super::{
+        database::{Place, SOON, number, open, quick},
+        kill::this_binary,
+    },
     Add, Give, worker,
 };
 
@@ -185,13 +188,7 @@ fn process() {
 }
 
 fn start<P: Place>(place: &P) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "jobs::flow::on_databases::process", "--ignored", "--quiet"])
-        .env(URL, place.url())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+    this_binary("jobs::flow::on_databases::process", URL, place)
 }
 
 pub(in super::super) async fn killed_workers_lose_no_step_and_repeat_no_effect<P: Place>(place: &P) {
