@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     Context, Failure, Job, JobConn, Retry, Sessions, Stopping,
     run::{Outcome, raw},
-    store::sql,
+    store::ends::{self, Ending},
 };
 
 /// A job of which many are handled in one call: rows that one statement inserts, messages that one request sends.
@@ -192,7 +192,8 @@ impl<J: Job> Batch<J> {
                 }
             }
         }
-        let ended = sql::finish(conn, any.worker(), &ends, any.jobs().clock().millis())?;
+        let ending = Ending { worker: any.worker(), now: any.jobs().clock().millis(), in_round: false };
+        let ended = ends::finish(conn, &ending, &ends)?;
         if ended.count != ends.len() {
             self.lost.store(true, Ordering::SeqCst);
             return Err(diesel::result::Error::RollbackTransaction);

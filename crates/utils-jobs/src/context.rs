@@ -14,8 +14,8 @@ use crate::{
     pump::{Msg, Word},
     store::{
         conn::Statement,
+        ends::{self, Ending},
         row::{Claimed, Finish, Progress, state},
-        sql,
     },
 };
 
@@ -258,7 +258,9 @@ impl Context {
         let result = serde_json::to_string(output)
             .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))?;
         let done = self.done(result);
-        let ended = sql::finish(conn, &self.inner.worker, &[done], self.inner.jobs.clock().millis())?;
+        let now = self.inner.jobs.clock().millis();
+        let ending = Ending { worker: &self.inner.worker, now, in_round: false };
+        let ended = ends::finish(conn, &ending, &[done])?;
         if ended.count != 1 {
             return Err(diesel::result::Error::RollbackTransaction);
         }

@@ -7,6 +7,7 @@ use crate::{
     job::Start,
     pump::Msg,
     store::{
+        insert,
         row::{Inserted, NewRow},
         sql,
     },
@@ -151,7 +152,7 @@ impl Jobs {
         }
         self.in_time_on(conn)?;
         let rows = self.rows(jobs)?;
-        let inserted = sql::insert(conn, &rows).map_err(SessionsError::Query)?;
+        let inserted = insert::insert(conn, &rows).map_err(SessionsError::Query)?;
         // The commit is still to come, and nobody will tell us of it.
         self.tell(|| Msg::Soon);
         Ok(inserted)

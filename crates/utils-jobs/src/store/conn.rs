@@ -1,7 +1,11 @@
 //! What the job table needs from a Diesel connection: run a statement, read six kinds of rows.
 use diesel::QueryResult;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
-use diesel::{RunQueryDsl, sql_query, sql_types as ty};
+use diesel::{
+    RunQueryDsl,
+    query_builder::{AstPass, QueryFragment},
+    sql_types as ty,
+};
 
 use super::{
     Dialect,
@@ -14,10 +18,10 @@ use crate::{SessionConn, migrations::Migrate};
 ///
 /// [`Jobs::enqueue_in`](crate::Jobs::enqueue_in) and [`Context::finish_in`](crate::Context::finish_in) take one, so that
 /// they run in whatever transaction the connection is in. The trait is sealed.
-pub trait JobConn: SessionConn + Raw + Migrate {}
+pub trait JobConn: Raw + Migrate {}
 
 /// The part of [`JobConn`] that is nobody else's business.
-pub trait Raw: Sized {
+pub trait Raw: SessionConn {
     const DIALECT: Dialect;
 
     fn execute(&mut self, statement: Statement<'_>) -> QueryResult<usize>;
@@ -28,6 +32,11 @@ pub trait Raw: Sized {
     fn texts(&mut self, statement: Statement<'_>) -> QueryResult<Vec<TextRow>>;
     fn workers(&mut self, statement: Statement<'_>) -> QueryResult<Vec<SeenWorker>>;
     fn number(&mut self, statement: Statement<'_>) -> QueryResult<Option<i64>>;
+
+    /// Runs a round of a worker in a transaction.
+    fn round_tx<T>(&mut self, work: impl FnOnce(&mut Self) -> QueryResult<T>) -> QueryResult<T> {
+        self.write_tx(work)
+    }
 
     /// Whether another process has announced new jobs on this connection since the last call (PostgreSQL only).
     fn was_notified(&mut self) -> QueryResult<bool> {
@@ -44,10 +53,11 @@ pub trait Raw: Sized {
 pub struct Statement<'a> {
     sql: String,
     binds: Vec<Value<'a>>,
+    is_kept: bool,
 }
 
 /// A bind.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[cfg_attr(
     not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
     allow(dead_code, reason = "without a database nobody reads it")
@@ -60,11 +70,33 @@ pub enum Value<'a> {
     OptBig(Option<i64>),
     Double(f64),
     Bytes(&'a [u8]),
+    /// PostgreSQL only.
+    Array(Array<'a>),
+}
+
+/// Many values in one bind, so that the text of a statement does not depend on how many there are.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL reads it"))]
+pub enum Array<'a> {
+    Texts(Vec<&'a str>),
+    OptTexts(Vec<Option<&'a str>>),
+    Ints(Vec<i32>),
+    Bigs(Vec<i64>),
+    OptBigs(Vec<Option<i64>>),
+    Bytes(Vec<&'a [u8]>),
 }
 
 impl<'a> Statement<'a> {
     pub fn new(sql: impl Into<String>) -> Self {
-        Self { sql: sql.into(), binds: Vec::new() }
+        Self { sql: sql.into(), binds: Vec::new(), is_kept: false }
+    }
+
+    /// Sets whether the connection keeps the prepared statement: only if the text does not depend on how much there is of
+    /// something. On PostgreSQL one that looks for rows may be kept in a [round](Raw::round_tx) alone.
+    #[must_use]
+    pub fn kept(mut self, kept: bool) -> Self {
+        self.is_kept = kept;
+        self
     }
 
     #[must_use]
@@ -90,18 +122,16 @@ impl<'a> Statement<'a> {
         self.binds.extend(other.binds);
     }
 
-    /// `?` becomes `$1`, `$2`, …; no statement of ours has a question mark elsewhere.
-    #[cfg(feature = "postgres")]
-    fn numbered(&self) -> String {
-        use std::fmt::Write;
-        let mut sql = String::with_capacity(self.sql.len() + 2 * self.binds.len());
-        for (position, part) in self.sql.split('?').enumerate() {
-            if position > 0 {
-                let _ = write!(sql, "${position}");
-            }
-            sql.push_str(part);
+    /// Appends the condition that a column has one of these values.
+    pub fn push_in<C: JobConn>(&mut self, column: &str, values: impl ExactSizeIterator<Item = &'a str>) {
+        self.push(column);
+        if C::DIALECT == Dialect::Postgres {
+            self.push_with(" = ANY (?)", [Value::Array(Array::Texts(values.collect()))]);
+        } else {
+            let mut marks = "?, ".repeat(values.len());
+            marks.truncate(marks.len().saturating_sub(2));
+            self.push_with(&format!(" IN ({marks})"), values.map(Value::Text));
         }
-        sql
     }
 }
 
@@ -141,81 +171,126 @@ impl From<Option<i64>> for Value<'_> {
     }
 }
 
+/// Rows of a query with these names and types of columns, and the cache of statements, are Diesel's own affair.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod query {
+    use diesel::{
+        RunQueryDsl,
+        query_builder::{Query, QueryId},
+        sql_types::Untyped,
+    };
+
+    use super::Statement;
+
+    impl QueryId for Statement<'_> {
+        type QueryId = ();
+
+        // the text is what tells one from another
+        const HAS_STATIC_QUERY_ID: bool = false;
+    }
+
+    impl Query for Statement<'_> {
+        type SqlType = Untyped;
+    }
+
+    impl<C> RunQueryDsl<C> for Statement<'_> {}
+}
+
 #[allow(unused_macros, reason = "without a database there is no connection")]
 macro_rules! raw {
-    ($connection:ty, $backend:ty, $dialect:expr, $sql:ident, $($more:tt)*) => {
+    ($connection:ty, $backend:ty, $dialect:expr, $push_array:ident, { $($more:tt)* }) => {
         impl JobConn for $connection {}
+
+        impl QueryFragment<$backend> for Statement<'_> {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $backend>) -> QueryResult<()> {
+                if !self.is_kept {
+                    out.unsafe_to_cache_prepared();
+                }
+                let mut binds = self.binds.iter();
+                for (position, part) in self.sql.split('?').enumerate() {
+                    if position > 0 && let Some(bind) = binds.next() {
+                        match bind {
+                            Value::Text(text) => out.push_bind_param::<ty::Text, _>(text)?,
+                            Value::OptText(text) => out.push_bind_param::<ty::Nullable<ty::Text>, _>(text)?,
+                            Value::Int(number) => out.push_bind_param::<ty::Integer, _>(number)?,
+                            Value::Big(number) => out.push_bind_param::<ty::BigInt, _>(number)?,
+                            Value::OptBig(number) => out.push_bind_param::<ty::Nullable<ty::BigInt>, _>(number)?,
+                            Value::Double(number) => out.push_bind_param::<ty::Double, _>(number)?,
+                            Value::Bytes(bytes) => out.push_bind_param::<ty::Binary, _>(bytes)?,
+                            Value::Array(array) => $push_array(array, &mut out)?,
+                        }
+                    }
+                    out.push_sql(part);
+                }
+                Ok(())
+            }
+        }
 
         impl Raw for $connection {
             const DIALECT: Dialect = $dialect;
 
             fn execute(&mut self, statement: Statement<'_>) -> QueryResult<usize> {
-                raw!(@query statement, $backend, $sql).execute(self)
+                RunQueryDsl::execute(statement, self)
             }
             fn claimed(&mut self, statement: Statement<'_>) -> QueryResult<Vec<Claimed>> {
-                raw!(@query statement, $backend, $sql).load(self)
+                statement.load(self)
             }
             fn records(&mut self, statement: Statement<'_>) -> QueryResult<Vec<Record>> {
-                raw!(@query statement, $backend, $sql).load(self)
+                statement.load(self)
             }
             fn leases(&mut self, statement: Statement<'_>) -> QueryResult<Vec<Lease>> {
-                raw!(@query statement, $backend, $sql).load(self)
+                statement.load(self)
             }
             fn counts(&mut self, statement: Statement<'_>) -> QueryResult<Vec<Count>> {
-                raw!(@query statement, $backend, $sql).load(self)
+                statement.load(self)
             }
             fn texts(&mut self, statement: Statement<'_>) -> QueryResult<Vec<TextRow>> {
-                raw!(@query statement, $backend, $sql).load(self)
+                statement.load(self)
             }
             fn workers(&mut self, statement: Statement<'_>) -> QueryResult<Vec<SeenWorker>> {
-                raw!(@query statement, $backend, $sql).load(self)
+                statement.load(self)
             }
             fn number(&mut self, statement: Statement<'_>) -> QueryResult<Option<i64>> {
-                let rows: Vec<super::row::Number> = raw!(@query statement, $backend, $sql).load(self)?;
+                let rows: Vec<super::row::Number> = statement.load(self)?;
                 Ok(rows.first().and_then(|row| row.n))
             }
             $($more)*
         }
     };
-    (@query $statement:ident, $backend:ty, $sql:ident) => {{
-        let mut query = sql_query($sql(&$statement)).into_boxed::<$backend>();
-        for value in $statement.binds {
-            query = match value {
-                Value::Text(text) => query.bind::<ty::Text, _>(text),
-                Value::OptText(text) => query.bind::<ty::Nullable<ty::Text>, _>(text),
-                Value::Int(number) => query.bind::<ty::Integer, _>(number),
-                Value::Big(number) => query.bind::<ty::BigInt, _>(number),
-                Value::OptBig(number) => query.bind::<ty::Nullable<ty::BigInt>, _>(number),
-                Value::Double(number) => query.bind::<ty::Double, _>(number),
-                Value::Bytes(bytes) => query.bind::<ty::Binary, _>(bytes),
-            };
-        }
-        query
-    }};
+
 }
 
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
-fn plain<'a>(statement: &'a Statement<'_>) -> &'a str {
-    &statement.sql
+fn no_array<DB: diesel::backend::Backend>(_: &Array<'_>, _: &mut AstPass<'_, '_, DB>) -> QueryResult<()> {
+    Err(diesel::result::Error::QueryBuilderError("this database has no arrays".into()))
 }
 
 #[cfg(feature = "postgres")]
-fn numbered(statement: &Statement<'_>) -> String {
-    statement.numbered()
+fn push_array<'b>(array: &'b Array<'_>, out: &mut AstPass<'_, 'b, diesel::pg::Pg>) -> QueryResult<()> {
+    match array {
+        Array::Texts(texts) => out.push_bind_param::<ty::Array<ty::Text>, _>(texts),
+        Array::OptTexts(texts) => out.push_bind_param::<ty::Array<ty::Nullable<ty::Text>>, _>(texts),
+        Array::Ints(numbers) => out.push_bind_param::<ty::Array<ty::Integer>, _>(numbers),
+        Array::Bigs(numbers) => out.push_bind_param::<ty::Array<ty::BigInt>, _>(numbers),
+        Array::OptBigs(numbers) => out.push_bind_param::<ty::Array<ty::Nullable<ty::BigInt>>, _>(numbers),
+        Array::Bytes(bytes) => out.push_bind_param::<ty::Array<ty::Binary>, _>(bytes),
+    }
 }
 
 #[cfg(feature = "sqlite")]
-raw!(diesel::SqliteConnection, diesel::sqlite::Sqlite, Dialect::Sqlite, plain,);
+raw!(diesel::SqliteConnection, diesel::sqlite::Sqlite, Dialect::Sqlite, no_array, {});
 
 #[cfg(feature = "mysql")]
-raw!(diesel::MysqlConnection, diesel::mysql::Mysql, Dialect::Mysql, plain,);
+raw!(diesel::MysqlConnection, diesel::mysql::Mysql, Dialect::Mysql, no_array, {});
 
 #[cfg(feature = "postgres")]
-raw!(
-    diesel::PgConnection,
-    diesel::pg::Pg,
-    Dialect::Postgres,
-    numbered,
+raw!(diesel::PgConnection, diesel::pg::Pg, Dialect::Postgres, push_array, {
+    fn round_tx<T>(&mut self, work: impl FnOnce(&mut Self) -> QueryResult<T>) -> QueryResult<T> {
+        // The plan of a statement that is kept may be as old as the connection: made for a table that was empty then, it
+        // would read all of what is a large one by now. So a plan here must go by an index.
+        transaction(self, "BEGIN; SET LOCAL enable_seqscan = off", work)
+    }
+
     fn was_notified(&mut self) -> QueryResult<bool> {
         let mut any = false;
         for notification in self.notifications_iter() {
@@ -224,4 +299,34 @@ raw!(
         }
         Ok(any)
     }
-);
+});
+
+/// A transaction that begins in its own way, in one exchange with the server. Inside another one, a savepoint of that.
+#[cfg(feature = "postgres")]
+fn transaction<T>(
+    conn: &mut diesel::PgConnection,
+    begin: &str,
+    work: impl FnOnce(&mut diesel::PgConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    use diesel::{
+        Connection,
+        connection::{AnsiTransactionManager as Manager, SimpleConnection, TransactionManager},
+        result::Error,
+    };
+    match Manager::begin_transaction_sql(conn, begin) {
+        Ok(()) => {}
+        Err(Error::AlreadyInTransaction) => return conn.transaction(work),
+        Err(error) => {
+            // It may have begun, and only Diesel knows nothing of it.
+            let _ = conn.batch_execute("ROLLBACK");
+            return Err(error);
+        }
+    }
+    match work(conn) {
+        Ok(done) => Manager::commit_transaction(conn).map(|()| done),
+        Err(error) => match Manager::rollback_transaction(conn) {
+            Ok(()) | Err(Error::BrokenTransactionManager) => Err(error),
+            Err(rollback) => Err(rollback),
+        },
+    }
+}

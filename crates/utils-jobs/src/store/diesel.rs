@@ -13,7 +13,9 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use super::{
     CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
     conn::{JobConn, Statement},
+    ends::{self, Ending},
     flow::{self, NewFlow},
+    insert,
     row::{Count, Finish, Inserted, NewRow, Record, SeenWorker},
     sql,
 };
@@ -83,12 +85,17 @@ impl<C: JobConn> DieselStore<C> {
     }
 
     fn tx<T>(&self, work: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
+        self.tx_by(|conn| conn.write_tx(work))
+    }
+
+    /// What begins a transaction of its own.
+    fn tx_by<T>(&self, tx: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
         self.run(|conn| {
             if C::DIALECT == Dialect::Mysql {
                 // For the next transaction only. The default, REPEATABLE READ, locks gaps: workers would block enqueues.
                 conn.execute(Statement::new("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))?;
             }
-            conn.write_tx(work)
+            tx(conn)
         })
     }
 }
@@ -164,7 +171,10 @@ impl<C: JobConn> Store for DieselStore<C> {
     }
 
     fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError> {
-        self.tx(|conn| sql::insert(conn, rows))
+        if C::DIALECT == Dialect::Postgres && insert::is_one_statement(rows) {
+            return self.run(|conn| insert::insert(conn, rows)); // a transaction by itself
+        }
+        self.tx(|conn| insert::insert(conn, rows))
     }
 
     fn insert_flow(&self, new: &NewFlow) -> Result<(), JobsError> {
@@ -187,7 +197,7 @@ impl<C: JobConn> Store for DieselStore<C> {
             // For itself, and without waiting: the rest may have to wait for a row that somebody has locked.
             self.tx(|conn| sql::renew(conn, round.worker, held, round.lease_until))?;
         }
-        self.tx(|conn| sql::round(conn, round))
+        self.tx_by(|conn| conn.round_tx(|conn| sql::round(conn, round)))
     }
 
     fn finish_alone(
@@ -197,7 +207,8 @@ impl<C: JobConn> Store for DieselStore<C> {
         substitute: &Finish,
         now: i64,
     ) -> Result<Option<JobsError>, JobsError> {
-        Ok(self.tx(|conn| sql::finish_alone(conn, worker, end, substitute, now))?.map(JobsError::from))
+        let ending = Ending { worker, now, in_round: false };
+        Ok(self.tx(|conn| ends::finish_alone(conn, &ending, end, substitute))?.map(JobsError::from))
     }
 
     fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError> {
@@ -278,7 +289,7 @@ impl<C: JobConn> Store for DieselStore<C> {
         }
         // The connection stays out of the pool for as long as somebody listens: a subscription belongs to a connection.
         let mut conn = self.sessions.pool().get().map_err(SessionsError::Exhausted)?;
-        conn.execute(Statement::new(format!("LISTEN {}", sql::CHANNEL))).map_err(SessionsError::Query)?;
+        conn.execute(Statement::new(format!("LISTEN {}", insert::CHANNEL))).map_err(SessionsError::Query)?;
         let mut goes_on = wake(true); // something may have come before we listened
         let mut quiet = 0_u32;
         while goes_on {
@@ -291,7 +302,8 @@ impl<C: JobConn> Store for DieselStore<C> {
             }
             goes_on = wake(conn.was_notified().map_err(SessionsError::Query)?);
         }
-        conn.execute(Statement::new(format!("UNLISTEN {}", sql::CHANNEL))).map_err(SessionsError::Query)?;
+        conn.execute(Statement::new(format!("UNLISTEN {}", insert::CHANNEL)))
+            .map_err(SessionsError::Query)?;
         Ok(())
     }
 }

@@ -6,8 +6,8 @@ use diesel::QueryResult;
 use super::{
     Dialect,
     conn::{JobConn, Statement, Value},
+    insert,
     row::{Finish, NewRow, RECORD},
-    sql,
 };
 use crate::JobsError;
 
@@ -76,7 +76,7 @@ pub(crate) fn reason(name: &str, error: Option<&str>) -> String {
 /// Puts all jobs of a flow into the table, or none, in the transaction that the connection is in or one of its own.
 pub(crate) fn insert<C: JobConn>(conn: &mut C, flow: &NewFlow) -> Result<(), JobsError> {
     conn.write_tx(|conn| {
-        let inserted = sql::insert(conn, &flow.rows)?;
+        let inserted = insert::insert(conn, &flow.rows)?;
         let mut both = inserted.iter().zip(&flow.rows);
         if let Some((_, row)) = both.find(|(inserted, _)| !inserted.is_new) {
             return Err(JobsError::KeyTaken { name: row.name.clone() });
@@ -116,10 +116,8 @@ fn update_by_id<'a, C: JobConn>(
 ) -> QueryResult<()> {
     for chunk in ids.chunks(CHUNK) {
         let mut update = set();
-        update.push_with(
-            &format!(" WHERE id IN ({})", sql::marks(chunk.len())),
-            chunk.iter().map(|id| Value::Text(id)),
-        );
+        update.push(" WHERE ");
+        update.push_in::<C>("id", chunk.iter().copied());
         conn.execute(update)?;
     }
     Ok(())
@@ -153,7 +151,7 @@ pub(crate) fn advance<C: JobConn>(conn: &mut C, ended: &[&Finish], now: i64) -> 
         }
     }
     if freed > 0 {
-        sql::notify(conn)?;
+        insert::notify(conn)?;
     }
     Ok(freed)
 }

@@ -1,7 +1,9 @@
 //! Where jobs are kept: the SQL for three databases and the memory of this process, behind one blocking trait.
 pub(crate) mod conn;
 pub(crate) mod diesel;
+pub(crate) mod ends;
 pub(crate) mod flow;
+pub(crate) mod insert;
 pub(crate) mod memory;
 pub(crate) mod row;
 pub(crate) mod sql;

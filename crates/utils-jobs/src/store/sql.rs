@@ -1,141 +1,31 @@
 //! The SQL, once for three databases. States are written as numbers so that partial indexes apply.
-use std::collections::BTreeMap;
-
 use diesel::QueryResult;
 
 use super::{
     CancelFound, Dialect, Round, RoundDone, WorkerRow,
     conn::{JobConn, Statement, Value},
+    ends::{self, Ending},
     flow,
-    row::{
-        Batching, CLAIMED, Claimed, Count, Finish, Inserted, Lease, Names, NewRow, Progress, RECORD, Record,
-        SeenWorker, Want, state,
-    },
+    insert::{insert, notify},
+    row::{Batching, CLAIMED, Claimed, Count, Lease, Names, NewRow, RECORD, Record, SeenWorker, Want, state},
 };
 use crate::list::{Filter, Order};
 
-/// How many rows go into one statement; every database takes 15 times as many binds.
+/// How many ids go into one statement.
 const CHUNK: usize = 500;
-/// How many bytes of arguments and the like go into one statement, but for a single larger job: MySQL refuses packets
-/// that are larger than its `max_allowed_packet`, of 4 MiB and up.
-const CHUNK_BYTES: usize = 1024 * 1024;
-/// How often the holder of a unique key is looked for before giving up: each time, another one must have ended.
+/// How often a job that is to be cancelled is looked at before giving up: each time, it was started or given back.
 const LOOKS: usize = 20;
 /// How many jobs are promoted, taken back or expired in one round.
 const SWEPT: i64 = 1_000;
-
-/// Puts jobs into the table, in the transaction that the connection is in.
-pub(crate) fn insert<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<Vec<Inserted>> {
-    let mut inserted = Vec::with_capacity(rows.len());
-    for chunk in chunks(rows) {
-        insert_chunk(conn, chunk)?;
-        for row in chunk {
-            inserted.push(match &row.unique_key {
-                None => Inserted { id: row.id.clone(), is_new: true },
-                Some(key) => holder_of(conn, row, key)?,
-            });
-        }
-    }
-    if !rows.is_empty() {
-        notify(conn)?;
-    }
-    Ok(inserted)
-}
-
-/// The channel on which PostgreSQL announces new jobs.
-pub(crate) const CHANNEL: &str = "utils_jobs";
-
-/// The rows in pieces that fit into a statement each.
-fn chunks(rows: &[NewRow]) -> impl Iterator<Item = &[NewRow]> {
-    let mut rest = rows;
-    std::iter::from_fn(move || {
-        let mut bytes = 0_usize;
-        let fit = rest.iter().take(CHUNK).take_while(|row| {
-            bytes = bytes.saturating_add(row.bytes());
-            bytes <= CHUNK_BYTES
-        });
-        let (chunk, after) = rest.split_at_checked(fit.count().max(1))?;
-        rest = after;
-        Some(chunk)
-    })
-}
-
-/// Tells the workers of other processes. Delivered at commit, dropped at rollback.
-pub(super) fn notify<C: JobConn>(conn: &mut C) -> QueryResult<()> {
-    if C::DIALECT == Dialect::Postgres {
-        conn.texts(Statement::new(format!("SELECT CAST(pg_notify('{CHANNEL}', '') AS TEXT) AS t")))?;
-    }
-    Ok(())
-}
-
-fn insert_chunk<C: JobConn>(conn: &mut C, rows: &[NewRow]) -> QueryResult<usize> {
-    let mut statement = Statement::new(
-        "INSERT INTO utils_jobs (id, name, queue, args, state, priority, attempts, max_attempts, run_at, created_at, \
-         expires_at, unique_key, keep_key, meta) VALUES ",
-    );
-    for (position, row) in rows.iter().enumerate() {
-        if position > 0 {
-            statement.push(", ");
-        }
-        statement.push_with(
-            "(?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                Value::Text(&row.id),
-                Value::Text(&row.name),
-                Value::Text(&row.queue),
-                Value::Bytes(&row.args),
-                Value::Int(row.state()),
-                Value::Int(row.priority),
-                Value::Int(row.max_attempts),
-                Value::Big(row.run_at),
-                Value::Big(row.created_at),
-                Value::OptBig(row.expires_at),
-                Value::OptText(row.unique_key.as_deref()),
-                Value::Int(row.keep_key.into()),
-                Value::Text(&row.meta),
-            ],
-        );
-    }
-    if rows.iter().any(|row| row.unique_key.is_some()) {
-        statement.push(match C::DIALECT {
-            Dialect::Mysql => " ON DUPLICATE KEY UPDATE id = id",
-            _ => " ON CONFLICT (name, unique_key) WHERE unique_key IS NOT NULL DO NOTHING",
-        });
-    }
-    conn.execute(statement)
-}
-
-/// Who has the unique key: the row just inserted, or the one that kept it out.
-fn holder_of<C: JobConn>(conn: &mut C, row: &NewRow, key: &str) -> QueryResult<Inserted> {
-    // Again: the holder may finish, and free its key, between our insert and our look.
-    for _ in 0..LOOKS {
-        let mut look = Statement::new("SELECT id AS t FROM utils_jobs WHERE name = ? AND unique_key = ?")
-            .bind(&row.name)
-            .bind(key);
-        if C::DIALECT == Dialect::Mysql {
-            look.push(" LOCK IN SHARE MODE"); // the newest row, not this transaction's snapshot
-        }
-        if let Some(holder) = conn.texts(look)?.pop() {
-            let is_new = holder.t == row.id;
-            return Ok(Inserted { id: holder.t, is_new });
-        }
-        // Without a transaction around us, our own job may have ended already.
-        if record(conn, &row.id)?.is_some() {
-            return Ok(Inserted { id: row.id.clone(), is_new: true });
-        }
-        insert_chunk(conn, std::slice::from_ref(row))?;
-    }
-    // Never said to be enqueued when it was not.
-    Err(diesel::result::Error::NotFound)
-}
 
 /// One round of a worker; the caller opens the transaction.
 pub(crate) fn round<C: JobConn>(conn: &mut C, round: &Round<'_>) -> QueryResult<RoundDone> {
     let mut done = RoundDone::default();
     for progress in round.progress {
-        save_progress(conn, round.worker, progress)?;
+        ends::save_progress(conn, round.worker, progress)?;
     }
-    let ended = finish(conn, round.worker, round.finish, round.now)?;
+    let ending = Ending { worker: round.worker, now: round.now, in_round: true };
+    let ended = ends::finish(conn, &ending, round.finish)?;
     done.refused = round.finish.len().saturating_sub(ended.count);
     done.freed = ended.freed;
     if let Some(held) = round.renew {
@@ -195,7 +85,7 @@ fn claim_batch<C: JobConn>(
     let mut count = Statement::new("SELECT COUNT(*) AS n FROM (SELECT id");
     count.append(ready.clone());
     count.push_with(" LIMIT ?) AS ready", [Value::Big(max)]);
-    let count = conn.number(count)?.unwrap_or(0);
+    let count = conn.number(count.kept(true))?.unwrap_or(0);
     if count == 0 {
         return Ok(());
     }
@@ -203,7 +93,7 @@ fn claim_batch<C: JobConn>(
     if !is_full {
         let mut first = Statement::new("SELECT MIN(run_at) AS n");
         first.append(ready);
-        let ready_at = conn.number(first)?.unwrap_or(0).saturating_add(batching.within);
+        let ready_at = conn.number(first.kept(true))?.unwrap_or(0).saturating_add(batching.within);
         if ready_at > round.now {
             done.ready_by(ready_at);
             return Ok(());
@@ -225,15 +115,15 @@ fn lock<C: JobConn>(conn: &mut C, mut pick: Statement<'_>) -> QueryResult<Vec<St
     if C::DIALECT != Dialect::Sqlite {
         pick.push(" FOR UPDATE SKIP LOCKED");
     }
-    Ok(conn.texts(pick)?.into_iter().map(|row| row.t).collect())
+    Ok(conn.texts(pick.kept(true))?.into_iter().map(|row| row.t).collect())
 }
 
 fn take_ids<C: JobConn>(conn: &mut C, round: &Round<'_>, ids: &[String]) -> QueryResult<Vec<Claimed>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut these = Statement::new("id IN (");
-    these.push_with(&format!("{})", marks(ids.len())), ids.iter().map(Value::from));
+    let mut these = Statement::default();
+    these.push_in::<C>("id", ids.iter().map(String::as_str));
     take(conn, round, these, ids)
 }
 
@@ -250,9 +140,8 @@ fn ready<'a, C: JobConn>(round: &Round<'_>, want: &'a Want) -> Option<Statement<
         if names.is_empty() {
             return None;
         }
-        let not = if matches!(want.names, Names::AllBut(_)) { " NOT" } else { "" };
-        ready
-            .push_with(&format!(" AND name{not} IN ({})", marks(names.len())), names.iter().map(Value::from));
+        ready.push(if matches!(want.names, Names::AllBut(_)) { " AND NOT " } else { " AND " });
+        ready.push_in::<C>("name", names.iter().map(String::as_str));
     }
     ready.push_with(
         " AND (expires_at IS NULL OR expires_at > ?) \
@@ -292,156 +181,23 @@ fn take<C: JobConn>(
     take.append(these);
     let mut claimed = if C::DIALECT == Dialect::Mysql {
         conn.execute(take)?;
-        let mut rows = Statement::new(format!("SELECT {CLAIMED} FROM utils_jobs WHERE id IN ("));
-        rows.push_with(&format!("{})", marks(ids.len())), ids.iter().map(Value::from));
+        let mut rows = Statement::new(format!("SELECT {CLAIMED} FROM utils_jobs WHERE "));
+        rows.push_in::<C>("id", ids.iter().map(String::as_str));
         conn.claimed(rows)?
     } else {
         take.push(&format!(" RETURNING {CLAIMED}"));
-        conn.claimed(take)?
+        conn.claimed(take.kept(ids.is_empty() || C::DIALECT == Dialect::Postgres))?
     };
     claimed.sort_by(|a, b| (-a.priority, a.run_at, &a.id).cmp(&(-b.priority, b.run_at, &b.id)));
     Ok(claimed)
-}
-
-/// What [`finish`] did.
-pub(crate) struct Ended {
-    /// How many attempts ended.
-    pub count: usize,
-    /// How many jobs that waited for them may run now.
-    pub freed: usize,
-}
-
-/// Ends attempts, and lets go those that waited for them. Fenced: only the attempt that holds the job may end it.
-pub(crate) fn finish<C: JobConn>(conn: &mut C, worker: &str, all: &[Finish], now: i64) -> QueryResult<Ended> {
-    let (leading, others): (Vec<&Finish>, Vec<&Finish>) =
-        all.iter().partition(|each| each.has_next && each.state == state::DONE);
-    let mut count = end(conn, worker, &others, now)?;
-    let mut ended = Vec::new();
-    for each in leading {
-        // one at a time: nobody may go on because of an end that was refused
-        if end(conn, worker, &[each], now)? == 1 {
-            count += 1;
-            ended.push(each);
-        }
-    }
-    Ok(Ended { count, freed: flow::advance(conn, &ended, now)? })
-}
-
-/// Ends attempts. Gives back how many did.
-fn end<C: JobConn>(conn: &mut C, worker: &str, all: &[&Finish], now: i64) -> QueryResult<usize> {
-    // Equal ends go into one statement: those of jobs without a result, mostly, and of first attempts.
-    type End<'a> = (i32, Option<i64>, Option<&'a str>, Option<&'a str>, bool, i32);
-    let mut groups: BTreeMap<End<'_>, Vec<&Finish>> = BTreeMap::new();
-    for &each in all {
-        let (result, error) = (each.result.as_deref(), each.error.as_deref());
-        let end = (each.state, each.run_at, result, error, each.uncount, each.attempts);
-        groups.entry(end).or_default().push(each);
-    }
-    let mut finished = 0;
-    for ((to, run_at, result, error, uncount, attempts), group) in groups {
-        for chunk in group.chunks(CHUNK) {
-            let mut update = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
-            if state::is_final(to) {
-                update.push_with(
-                    "state = CASE WHEN cancel_requested = 1 AND ? = 3 THEN 4 ELSE ? END, finished_at = ?, \
-                     unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
-                    [Value::Int(to), Value::Int(to), Value::Big(now)],
-                );
-                if to == state::DONE {
-                    update.push(", progress = CASE WHEN progress IS NULL THEN NULL ELSE 1 END");
-                }
-            } else {
-                // A cancelled job is not tried again.
-                update.push_with(
-                    "state = CASE WHEN cancel_requested = 1 THEN 4 ELSE ? END, \
-                     finished_at = CASE WHEN cancel_requested = 1 THEN ? ELSE NULL END, \
-                     unique_key = CASE WHEN cancel_requested = 1 AND keep_key = 0 THEN NULL ELSE unique_key END",
-                    [Value::Int(to), Value::Big(now)],
-                );
-            }
-            if let Some(run_at) = run_at {
-                update.push_with(", run_at = ?", [Value::Big(run_at)]);
-            }
-            if uncount {
-                update.push(", attempts = attempts - 1");
-            } else {
-                update.push_with(", result = ?, error = ?", [Value::OptText(result), Value::OptText(error)]);
-            }
-            update.push_with(
-                ", worker = NULL, lease_until = NULL WHERE worker = ? AND state = 1 AND attempts = ? AND id IN (",
-                [Value::Text(worker), Value::Int(attempts)],
-            );
-            let ids = chunk.iter().map(|each| Value::Text(&each.id));
-            update.push_with(&format!("{})", marks(chunk.len())), ids);
-            finished += conn.execute(update)?;
-        }
-    }
-    Ok(finished)
-}
-
-/// Ends one attempt, or writes the substitute when the database takes that and not the end itself. The caller opens the
-/// transaction. Gives back why the end was not taken.
-///
-/// The kind of an error does not tell what it is about: Diesel calls a locked file, a full disk and a text that is too
-/// long all unknown. So the row is written first, which shows that the database takes writes and that nobody is in the
-/// way; an end that fails after that fails because of what is in it.
-pub(crate) fn finish_alone<C: JobConn>(
-    conn: &mut C,
-    worker: &str,
-    end: &Finish,
-    substitute: &Finish,
-    now: i64,
-) -> QueryResult<Option<diesel::result::Error>> {
-    use diesel::result::{DatabaseErrorKind as Kind, Error};
-    let mut touch = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
-    touch.push_with(
-        "lease_until = lease_until WHERE id = ? AND worker = ? AND attempts = ? AND state = 1",
-        [Value::Text(&end.id), Value::Text(worker), Value::Int(end.attempts)],
-    );
-    conn.execute(touch)?;
-    if end.has_next {
-        flow::touch_next(conn, &end.id)?;
-    }
-    match conn.transaction(|conn| finish(conn, worker, std::slice::from_ref(end), now)) {
-        Ok(_) => Ok(None),
-        // The database is away, or asks us to try again.
-        Err(
-            error @ Error::DatabaseError(
-                Kind::ClosedConnection
-                | Kind::UnableToSendCommand
-                | Kind::SerializationFailure
-                | Kind::ReadOnlyTransaction,
-                _,
-            ),
-        ) => Err(error),
-        Err(error) => {
-            finish(conn, worker, std::slice::from_ref(substitute), now)?;
-            Ok(Some(error))
-        }
-    }
-}
-
-fn save_progress<C: JobConn>(conn: &mut C, worker: &str, progress: &Progress) -> QueryResult<usize> {
-    let mut update = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
-    update.push_with(
-        "progress = ?, progress_note = ? WHERE id = ? AND worker = ? AND attempts = ? AND state = 1",
-        [
-            Value::Double(progress.fraction),
-            Value::Text(&progress.note),
-            Value::Text(&progress.id),
-            Value::Text(worker),
-            Value::Int(progress.attempts),
-        ],
-    );
-    conn.execute(update)
 }
 
 /// Renews the leases of the jobs held, and only those: a claim whose commit was not confirmed must run out. A row that
 /// somebody has locked is left out: nobody can take that job back either.
 pub(crate) fn renew<C: JobConn>(conn: &mut C, worker: &str, held: &[String], until: i64) -> QueryResult<()> {
     for chunk in held.chunks(CHUNK) {
-        let mut of = Statement::new("worker = ? AND state = 1 AND id IN (").bind(worker);
-        of.push_with(&format!("{})", marks(chunk.len())), chunk.iter().map(Value::from));
+        let mut of = Statement::new("worker = ? AND state = 1 AND ").bind(worker);
+        of.push_in::<C>("id", chunk.iter().map(String::as_str));
         update_some(conn, Statement::new("lease_until = ?").bind(until), of)?;
     }
     Ok(())
@@ -529,30 +285,27 @@ fn these<'a, C: JobConn>(
     mut pick: Statement<'a>,
     ids: &'a mut Vec<String>,
 ) -> QueryResult<Option<Statement<'a>>> {
-    let mut these = match C::DIALECT {
+    let mut these = Statement::default();
+    match C::DIALECT {
         Dialect::Mysql => {
             *ids = lock(conn, pick)?;
             if ids.is_empty() {
                 return Ok(None);
             }
-            let mut these = Statement::new("id IN (");
-            these.push_with(&marks(ids.len()), ids.iter().map(Value::from));
-            these
+            these.push_in::<C>("id", ids.iter().map(String::as_str));
         }
         Dialect::Postgres => {
             // An array is made once; a subquery with a limit may be run again and again by the plan.
-            pick.push(" FOR UPDATE SKIP LOCKED)");
-            let mut these = Statement::new("id = ANY (ARRAY(");
+            these.push("id = ANY (ARRAY(");
+            pick.push(" FOR UPDATE SKIP LOCKED))");
             these.append(pick);
-            these
         }
         Dialect::Sqlite | Dialect::Memory => {
-            let mut these = Statement::new("id IN (");
+            these.push("id IN (");
+            pick.push(")");
             these.append(pick);
-            these
         }
-    };
-    these.push(")");
+    }
     Ok(Some(these))
 }
 
@@ -595,8 +348,8 @@ pub(crate) fn record<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<Option<R
 pub(crate) fn records<C: JobConn>(conn: &mut C, ids: &[String]) -> QueryResult<Vec<Record>> {
     let mut found = Vec::with_capacity(ids.len());
     for chunk in ids.chunks(CHUNK) {
-        let mut some = Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE id IN ("));
-        some.push_with(&format!("{})", marks(chunk.len())), chunk.iter().map(Value::from));
+        let mut some = Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE "));
+        some.push_in::<C>("id", chunk.iter().map(String::as_str));
         found.extend(conn.records(some)?);
     }
     Ok(found)
@@ -807,92 +560,78 @@ fn waiting<C: JobConn>() -> &'static str {
 }
 
 /// The table, in an update of rows by their ids. Left to itself, MySQL may lock all running rows to find one.
-fn by_id<C: JobConn>() -> &'static str {
+pub(super) fn by_id<C: JobConn>() -> &'static str {
     match C::DIALECT {
         Dialect::Mysql => "utils_jobs FORCE INDEX (PRIMARY)",
         Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => "utils_jobs",
     }
 }
 
-pub(super) fn marks(count: usize) -> String {
-    let mut marks = "?, ".repeat(count);
-    marks.truncate(marks.len().saturating_sub(2));
-    marks
-}
-
 #[cfg(test)]
 mod tests {
-    use super::chunks;
-    use crate::store::row::NewRow;
+    #[cfg(feature = "postgres")]
+    mod postgres {
+        use diesel::{
+            Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
+            sql_types::Text,
+        };
 
-    fn row(id: &str, bytes: usize) -> NewRow {
-        NewRow {
-            id: id.to_owned(),
-            name: "job".to_owned(),
-            queue: "default".to_owned(),
-            args: vec![b'1'; bytes],
-            priority: 0,
-            max_attempts: 3,
-            created_at: 0,
-            run_at: 0,
-            expires_at: None,
-            unique_key: None,
-            keep_key: false,
-            meta: "{}".to_owned(),
+        use crate::store::{
+            Round,
+            conn::{Raw, Statement},
+            row::{Finish, Names, Want, state},
+            sql::round,
+        };
+
+        #[derive(QueryableByName)]
+        struct Line {
+            #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+            line: String,
         }
-    }
 
-    #[track_caller]
-    fn check(sizes: &[usize], expected: &[usize]) {
-        let rows: Vec<_> = sizes.iter().map(|bytes| row("x", *bytes)).collect();
-        assert_eq!(chunks(&rows).map(<[_]>::len).collect::<Vec<_>>(), expected, "{sizes:?}");
-    }
-
-    #[test]
-    fn rows_are_put_into_statements_by_their_number_and_their_size() {
-        const HALF: usize = 500 * 1024;
-        check(&[], &[]);
-        check(&[1], &[1]);
-        check(&[1; 1_001], &[500, 500, 1]);
-        check(&[HALF; 5], &[2, 2, 1]);
-        check(&[3 * HALF, 1, 1, 3 * HALF, 3 * HALF], &[1, 2, 1, 1]);
-    }
-
-    #[cfg(feature = "sqlite")]
-    mod sqlite {
-        use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
-
-        use super::{super::insert, row};
-        use crate::store::row::{Inserted, NewRow};
-
-        fn table(trigger: &str) -> SqliteConnection {
-            let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        /// Or every exchange would read a whole table that has grown since the worker began.
+        #[test]
+        fn plans_that_were_made_for_an_empty_table_go_by_an_index() {
+            let url = std::env::var("TEST_POSTGRES_URL")
+                .expect("TEST_POSTGRES_URL must name a PostgreSQL database");
+            let mut conn = PgConnection::establish(&url).unwrap();
+            // everything is gone with the connection
+            conn.batch_execute("SET search_path TO pg_temp").unwrap();
             crate::migrate(&mut conn).unwrap();
-            conn.batch_execute(trigger).unwrap();
-            conn
-        }
+            conn.batch_execute("VACUUM ANALYZE utils_jobs").unwrap();
 
-        fn keyed() -> NewRow {
-            NewRow { unique_key: Some("key".to_owned()), ..row("mine", 1) }
-        }
+            let queue = "default".to_owned();
+            let wants = [Want { queue, names: Names::All, limit: 8, lane: 0, batch: None }];
+            let end = |id: &str, result: &str| Finish {
+                id: id.to_owned(),
+                attempts: 1,
+                state: state::DONE,
+                run_at: None,
+                result: Some(result.to_owned()),
+                error: None,
+                uncount: false,
+                has_next: false,
+            };
+            for ends in [[end("a", "1"), end("b", "1")], [end("a", "1"), end("b", "2")]] {
+                for _ in 0..10 {
+                    let round_of =
+                        Round { worker: "w", finish: &ends, wants: &wants, limit: 8, ..Round::default() };
+                    conn.round_tx(|conn| round(conn, &round_of)).unwrap();
+                }
+            }
 
-        #[test]
-        fn a_job_that_ended_before_its_key_was_looked_for_is_the_new_one() {
-            let mut conn = table(
-                "CREATE TRIGGER ends AFTER INSERT ON utils_jobs BEGIN \
-                 UPDATE utils_jobs SET state = 2, unique_key = NULL WHERE id = NEW.id; END",
-            );
-            let inserted = insert(&mut conn, &[keyed()]).unwrap();
-            assert_eq!(inserted, [Inserted { id: "mine".to_owned(), is_new: true }]);
-        }
-
-        #[test]
-        fn a_job_that_was_not_inserted_is_not_said_to_be_new() {
-            // As when the key's holder ends each time between the insert and the look.
-            let mut conn =
-                table("CREATE TRIGGER held BEFORE INSERT ON utils_jobs BEGIN SELECT RAISE(IGNORE); END");
-            let refused = insert(&mut conn, &[keyed()]);
-            assert!(refused.is_err(), "{refused:?}");
+            conn.batch_execute("SET plan_cache_mode = force_generic_plan").unwrap();
+            let kept = "SELECT name || '(' || array_to_string(array_fill('NULL'::text, \
+                        ARRAY[array_length(parameter_types, 1)]), ',') || ')' AS t \
+                        FROM pg_prepared_statements WHERE statement LIKE 'UPDATE utils_jobs%'";
+            let kept = conn.texts(Statement::new(kept)).unwrap();
+            assert_eq!(kept.len(), 3, "one that claims, two that end");
+            for statement in kept {
+                let plan: Vec<Line> =
+                    sql_query(format!("EXPLAIN EXECUTE {}", statement.t)).load(&mut conn).unwrap();
+                let plan = plan.into_iter().map(|line| line.line).collect::<Vec<_>>().join("\n");
+                assert!(plan.contains("Index") && !plan.contains("Seq Scan on utils_jobs"), "{plan}");
+            }
         }
     }
 
