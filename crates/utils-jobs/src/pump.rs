@@ -7,6 +7,8 @@
 //! ```
 //! Blocking database work never meets the event loop, a busy event loop cannot starve the leases, an end is written
 //! down at once, and a database error is logged and tried again, with the ends kept.
+mod chores;
+mod ends;
 mod health;
 mod held;
 mod inbox;
@@ -18,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::held::Holding;
+use self::{
+    ends::{Apart, Unswept, back},
+    held::Holding,
+};
 pub(crate) use self::{
     health::Health,
     inbox::{Call, Delivery, Inbox, Word},
@@ -29,7 +34,7 @@ use crate::{
     clock::millis,
     schedule::Planned,
     store::{
-        Round, RoundDone, WorkerRow,
+        Round, RoundDone,
         row::{Claimed, Finish, Progress, state},
     },
 };
@@ -76,16 +81,8 @@ const LAST_WORDS: Duration = Duration::from_secs(20);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// How long a job waits whose last attempt has not ended yet.
 const TWICE: Duration = Duration::from_secs(1);
-/// The longest exchange that a wait for more ends goes by.
-const GATHER: Duration = Duration::from_millis(2);
 /// How many messages are taken between two exchanges with the table.
 const MESSAGES: usize = 10_000;
-/// How often finished jobs are looked through for old ones.
-const PURGE_EVERY: Duration = Duration::from_secs(300);
-/// After a day without a sign, a worker is taken off the list, in milliseconds.
-const A_DAY: i64 = 86_400_000;
-/// How many finished jobs are deleted in one go.
-const PURGED: usize = 1_000;
 
 /// Starts the thread.
 pub(crate) fn start(
@@ -117,6 +114,11 @@ struct Pump {
     inbox: Arc<Inbox>,
     held: Holding,
     ends: Vec<Finish>,
+    /// Those that were refused.
+    apart: Apart,
+    unswept: Unswept,
+    /// Whether something in the table cannot be changed, so that nothing is changed in bulk.
+    careful: bool,
     progress: HashMap<String, Progress>,
     progress_at: Option<Instant>,
     beat_at: Instant,
@@ -152,6 +154,9 @@ impl Pump {
             inbox,
             held: Holding::default(),
             ends: Vec::new(),
+            apart: Apart::default(),
+            unswept: Unswept::default(),
+            careful: false,
             progress: HashMap::new(),
             progress_at: None,
             beat_at: now,
@@ -194,6 +199,7 @@ impl Pump {
                     return;
                 }
             } else if ok {
+                self.try_again();
                 self.chores();
             }
         }
@@ -207,26 +213,6 @@ impl Pump {
         }
     }
 
-    /// Waits for more ends, while they come in close together: an exchange with the table costs little more for eight
-    /// of them than for one. Half as long as an exchange takes, and only if the last wait was worth it.
-    fn gather(&mut self) {
-        if !self.gathers
-            || self.ends.is_empty()
-            || self.draining
-            || self.failures > 0
-            || self.held.calls() == 0
-        {
-            return;
-        }
-        let (before, until) = (self.ends.len(), Instant::now() + self.exchange.min(GATHER) / 2);
-        while self.held.calls() > 0 && !self.draining {
-            let left = until.saturating_duration_since(Instant::now());
-            let Ok(message) = self.receiver.recv_timeout(left) else { break };
-            self.take(message);
-        }
-        self.gathers = self.ends.len() > before;
-    }
-
     fn sleep(&self) -> Duration {
         let now = Instant::now();
         if self.stopping.is_some() || !self.ends.is_empty() {
@@ -236,7 +222,7 @@ impl Pump {
         if self.wants_more() {
             until = until.min(self.claim_at);
         }
-        if let Some(at) = self.progress_at {
+        for at in [self.progress_at, self.apart.next()].into_iter().flatten() {
             until = until.min(at);
         }
         let wait = until.saturating_duration_since(now);
@@ -249,7 +235,7 @@ impl Pump {
     }
 
     fn wants_more(&self) -> bool {
-        !self.draining && self.held.calls() < self.config.lanes.capacity()
+        !self.draining && !self.apart.is_full() && self.held.calls() < self.config.lanes.capacity()
     }
 
     fn take(&mut self, message: Msg) {
@@ -356,7 +342,11 @@ impl Pump {
         }
         let free = self.config.lanes.capacity().saturating_sub(self.held.calls());
         let wants = if claims { self.config.lanes.wants(free, self.held.lanes()) } else { Vec::new() };
-        let held: Vec<String> = if beats { self.held.jobs().keys().cloned().collect() } else { Vec::new() };
+        let held: Vec<String> = if beats {
+            self.held.jobs().keys().cloned().chain(self.apart.ids().map(str::to_owned)).collect()
+        } else {
+            Vec::new()
+        };
         let progress: Vec<Progress> = self.progress.values().cloned().collect();
         let lease = self.config.jobs.settings().lease;
         let round = Round {
@@ -368,6 +358,7 @@ impl Pump {
             renew: beats.then_some(&held),
             reap: beats && self.may_reap(now),
             promote: promotes || beats,
+            careful: self.careful,
             wants: &wants,
             limit: free,
         };
@@ -393,7 +384,8 @@ impl Pump {
                 // Only a word on the way; its row may be what everything waits for.
                 self.progress.clear();
                 self.progress_at = None;
-                if self.failures >= 3 && !self.ends.is_empty() {
+                if self.failures >= 3 {
+                    self.careful = true;
                     self.one_by_one();
                 }
                 false
@@ -456,6 +448,10 @@ impl Pump {
         }
         for end in self.ends.drain(..) {
             self.config.jobs.announce_end(&end.id);
+        }
+        if let Some(stuck) = done.stuck.take() {
+            self.unswept.tell(now, &stuck);
+            self.careful = !stuck.is_empty();
         }
         self.progress.clear();
         self.progress_at = None;
@@ -560,6 +556,9 @@ impl Pump {
                 }
             }
         }
+        for id in self.apart.ids() {
+            known.remove(id);
+        }
         // Claims whose commit went through although we were told otherwise: nobody runs them.
         for (id, (attempts, _)) in known {
             tracing::warn!(job = %id, worker = %self.config.worker, "gave back a job that never arrived");
@@ -574,153 +573,5 @@ impl Pump {
             Ok(None) => false,
             Err(_) => true,
         }
-    }
-
-    /// Writes the ends down one at a time, so that one which the database refuses cannot keep the others.
-    fn one_by_one(&mut self) {
-        let clock = self.config.jobs.clock().millis();
-        let mut ends = std::mem::take(&mut self.ends).into_iter();
-        let mut kept = Vec::new();
-        for end in ends.by_ref() {
-            // Something has to be written, or the job would run again and again.
-            let error = match end.state {
-                state::DEAD => "it failed, and its error could not be written down",
-                _ => "its result could not be written down",
-            };
-            let substitute = Finish {
-                state: state::DEAD,
-                result: None,
-                run_at: None,
-                error: Some(error.to_owned()),
-                ..end.clone()
-            };
-            match self.config.jobs.store().finish_alone(&self.config.worker, &end, &substitute, clock) {
-                Ok(refused) => {
-                    if let Some(error) = refused {
-                        tracing::error!(job = %end.id, error = %crate::failure::error_line(&error),
-                            "the end of a job cannot be written down");
-                    }
-                    self.config.jobs.announce_end(&end.id);
-                    if end.has_next {
-                        self.config.jobs.wake();
-                    }
-                }
-                Err(_) => {
-                    kept.push(end);
-                    // The database is away for all of them, or this row is locked: at most a few are waited for.
-                    if kept.len() >= 3 {
-                        break;
-                    }
-                }
-            }
-        }
-        // Those that were not tried come first the next time.
-        self.ends = ends.chain(kept).collect();
-    }
-
-    /// What is not in a hurry: schedules, old jobs, the list of workers.
-    fn chores(&mut self) {
-        let now = Instant::now();
-        if now >= self.plan_at {
-            self.plan_at = now + self.plan();
-        }
-        if now >= self.purge_at {
-            self.purge_at = now + PURGE_EVERY;
-            self.purge(now);
-        }
-    }
-
-    fn plan(&mut self) -> Duration {
-        if let Err(error) = self.follow() {
-            tracing::debug!(%error, "the server did not tell its time");
-        }
-        let store = self.config.jobs.store();
-        let clock = self.config.jobs.clock().millis();
-        let queues = self.config.lanes.queues().join(",");
-        let worker = WorkerRow {
-            name: &self.config.worker,
-            queues: &queues,
-            release: self.config.jobs.release(),
-            started_at: self.started_at,
-            seen_at: clock,
-        };
-        if let Err(error) = store.seen(&worker) {
-            tracing::debug!(%error, "the worker could not be listed");
-        }
-        let mut wait = self.config.jobs.settings().heartbeat();
-        if self.draining {
-            return wait;
-        }
-        for planned in &mut self.config.schedules {
-            match planned.fire(&self.config.jobs, clock) {
-                Ok(fired) => {
-                    if fired {
-                        self.claim_at = Instant::now();
-                        self.config.jobs.wake();
-                    }
-                    if let Some(next) = planned.next() {
-                        let until = Duration::from_millis(u64::try_from(next - clock).unwrap_or(0));
-                        wait = wait.min(until);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(schedule = %planned.key(), error = %crate::failure::error_line(&error),
-                        "a schedule could not be looked after, trying again");
-                    wait = wait.min(Duration::from_secs(1));
-                }
-            }
-        }
-        wait
-    }
-
-    fn purge(&mut self, now: Instant) {
-        let settings = self.config.jobs.settings();
-        let clock = self.config.jobs.clock().millis();
-        let kept = [
-            (state::DONE, settings.retention),
-            (state::CANCELLED, settings.retention),
-            (state::EXPIRED, settings.retention),
-            (state::DEAD, settings.dead_retention),
-        ];
-        for (of, time) in kept {
-            if time.is_zero() {
-                continue;
-            }
-            match self.config.jobs.store().purge(of, clock - millis(time), PURGED) {
-                Ok(PURGED) => self.purge_at = now + Duration::from_millis(200), // there is more
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "old jobs could not be deleted"),
-            }
-        }
-    }
-
-    fn say_goodbye(&mut self, ok: bool) {
-        if !ok {
-            tracing::error!(
-                worker = %self.config.worker,
-                lost = self.ends.len(),
-                "stopped without writing the last ends down: these jobs will run again"
-            );
-        }
-        if let Err(error) =
-            self.config.jobs.store().gone(&self.config.worker, self.config.jobs.clock().millis() - A_DAY)
-        {
-            tracing::debug!(%error, "the worker could not be taken off the list");
-        }
-    }
-}
-
-/// An end that gives a job back.
-fn back(id: String, attempts: i32, uncount: bool) -> Finish {
-    let error = (!uncount).then(|| "the worker was stopped while the job ran".to_owned());
-    Finish {
-        id,
-        attempts,
-        state: state::WAITING,
-        run_at: None,
-        result: None,
-        error,
-        uncount,
-        has_next: false,
     }
 }

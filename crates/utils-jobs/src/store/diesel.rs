@@ -11,13 +11,13 @@ use std::{
 use diesel::r2d2::{ConnectionManager, PooledConnection};
 
 use super::{
-    CancelFound, Dialect, Round, RoundDone, Store, WorkerRow,
+    CancelFound, Dialect, Round, RoundDone, Store, Stuck, WorkerRow,
     conn::{JobConn, Statement},
     ends::{self, Ending},
     flow::{self, NewFlow},
     insert,
     row::{Count, Finish, Inserted, NewRow, Record, SeenWorker},
-    sql,
+    sql::{self, Sweep},
 };
 use crate::{JobsError, Sessions, SessionsError, list::Filter, sessions::guarded};
 
@@ -97,6 +97,56 @@ impl<C: JobConn> DieselStore<C> {
             }
             tx(conn)
         })
+    }
+}
+
+/// What a careful round did to many jobs at once.
+#[derive(Default)]
+struct Swept {
+    reaped: usize,
+    stuck: Vec<Stuck>,
+}
+
+impl<C: JobConn> DieselStore<C> {
+    /// What a round does to many jobs at once, in transactions of their own: a job that the database refuses to change
+    /// does not keep the others, nor the round.
+    fn sweep(&self, round: &Round<'_>) -> Result<Swept, JobsError> {
+        let mut swept = Swept::default();
+        let renew = |conn: &mut C, ids: &[String]| sql::renew(conn, round.worker, ids, round.lease_until);
+        self.in_halves(round, round.renew.unwrap_or_default(), &renew, &mut swept.stuck)?;
+        for sweep in Sweep::of(round) {
+            let ids = self.run(|conn| sql::to_sweep(conn, sweep, round.now))?;
+            let each = |conn: &mut C, ids: &[String]| sql::sweep_these(conn, sweep, round.now, ids);
+            let changed = self.in_halves(round, &ids, &each, &mut swept.stuck)?;
+            if sweep == Sweep::Reap {
+                swept.reaped = changed;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Where the database refuses many jobs, it may take the one half of them and not the other, down to single jobs.
+    fn in_halves(
+        &self,
+        round: &Round<'_>,
+        ids: &[String],
+        work: &dyn Fn(&mut C, &[String]) -> diesel::QueryResult<usize>,
+        stuck: &mut Vec<Stuck>,
+    ) -> Result<usize, JobsError> {
+        let error = match ids {
+            [] => return Ok(0),
+            ids => match self.tx(|conn| work(conn, ids)) {
+                Ok(changed) => return Ok(changed),
+                Err(error) => error,
+            },
+        };
+        self.takes_writes(round.worker)?;
+        if let [id] = ids {
+            stuck.push(Stuck { id: id.clone(), error });
+            return Ok(0);
+        }
+        let (one, other) = ids.split_at(ids.len() / 2);
+        Ok(self.in_halves(round, one, work, stuck)? + self.in_halves(round, other, work, stuck)?)
     }
 }
 
@@ -191,13 +241,23 @@ impl<C: JobConn> Store for DieselStore<C> {
     }
 
     fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError> {
-        if let Some(held) = round.renew.filter(|held| !held.is_empty())
+        let mut swept = Swept::default();
+        if round.careful {
+            swept = self.sweep(round)?;
+        } else if let Some(held) = round.renew.filter(|held| !held.is_empty())
             && C::DIALECT != Dialect::Sqlite
         {
             // For itself, and without waiting: the rest may have to wait for a row that somebody has locked.
             self.tx(|conn| sql::renew(conn, round.worker, held, round.lease_until))?;
         }
-        self.tx_by(|conn| conn.round_tx(|conn| sql::round(conn, round)))
+        let mut done = self.tx_by(|conn| conn.round_tx(|conn| sql::round(conn, round)))?;
+        done.reaped += swept.reaped;
+        done.stuck = (round.careful && round.reap).then_some(swept.stuck);
+        Ok(done)
+    }
+
+    fn takes_writes(&self, worker: &str) -> Result<(), JobsError> {
+        self.tx(|conn| sql::write_nothing(conn, worker)).map(drop)
     }
 
     fn finish_alone(

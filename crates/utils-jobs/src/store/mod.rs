@@ -56,6 +56,8 @@ pub(crate) struct Round<'a> {
     pub reap: bool,
     /// Move jobs whose time has come to the waiting ones.
     pub promote: bool,
+    /// Something in the table cannot be changed: what is done to many jobs at once is done to those where it can be.
+    pub careful: bool,
     pub wants: &'a [Want],
     /// At most so many for all wants together, a batch counting as one.
     pub limit: usize,
@@ -79,6 +81,15 @@ pub(crate) struct RoundDone {
     pub freed: usize,
     /// When the next scheduled job is due, when asked to promote.
     pub next_due: Option<i64>,
+    /// Jobs that the database does not let us change, when a careful round has looked for them all.
+    pub stuck: Option<Vec<Stuck>>,
+}
+
+/// A job that the database does not let us change.
+#[derive(Debug)]
+pub(crate) struct Stuck {
+    pub id: String,
+    pub error: JobsError,
 }
 
 impl RoundDone {
@@ -164,6 +175,10 @@ pub(crate) trait Store: Send + Sync + 'static {
         substitute: &Finish,
         now: i64,
     ) -> Result<Option<JobsError>, JobsError>;
+    /// Whether the database takes anything at all, when it has refused something.
+    fn takes_writes(&self, _worker: &str) -> Result<(), JobsError> {
+        Ok(())
+    }
     /// Enqueues one tick of a schedule, unless some process has done that. `None`: the schedule is seen for the first time.
     fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError>;
     /// The last tick of a schedule that was enqueued.

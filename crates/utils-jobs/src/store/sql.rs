@@ -29,18 +29,21 @@ pub(crate) fn round<C: JobConn>(conn: &mut C, round: &Round<'_>) -> QueryResult<
     done.refused = round.finish.len().saturating_sub(ended.count);
     done.freed = ended.freed;
     if let Some(held) = round.renew {
-        if C::DIALECT == Dialect::Sqlite {
+        if C::DIALECT == Dialect::Sqlite && !round.careful {
             // The others do so in a transaction of its own, before.
             renew(conn, round.worker, held, round.lease_until)?;
         }
         done.leases = Some(leases(conn, round.worker)?);
     }
-    if round.reap {
-        done.reaped = reap(conn, round.now)?;
-        expire(conn, round.now)?;
+    if !round.careful {
+        for sweep in Sweep::of(round) {
+            let swept = sweep_all(conn, sweep, round.now)?;
+            if sweep == Sweep::Reap {
+                done.reaped = swept;
+            }
+        }
     }
     if round.promote {
-        promote(conn, round.now)?;
         done.next_due = next_due(conn)?;
     }
     done.claim_all(round, |done, want, limit| {
@@ -194,13 +197,19 @@ fn take<C: JobConn>(
 
 /// Renews the leases of the jobs held, and only those: a claim whose commit was not confirmed must run out. A row that
 /// somebody has locked is left out: nobody can take that job back either.
-pub(crate) fn renew<C: JobConn>(conn: &mut C, worker: &str, held: &[String], until: i64) -> QueryResult<()> {
+pub(crate) fn renew<C: JobConn>(
+    conn: &mut C,
+    worker: &str,
+    held: &[String],
+    until: i64,
+) -> QueryResult<usize> {
+    let mut renewed = 0;
     for chunk in held.chunks(CHUNK) {
         let mut of = Statement::new("worker = ? AND state = 1 AND ").bind(worker);
         of.push_in::<C>("id", chunk.iter().map(String::as_str));
-        update_some(conn, Statement::new("lease_until = ?").bind(until), of)?;
+        renewed += update_some(conn, Statement::new("lease_until = ?").bind(until), of)?;
     }
-    Ok(())
+    Ok(renewed)
 }
 
 /// What the table says a worker holds.
@@ -209,52 +218,86 @@ fn leases<C: JobConn>(conn: &mut C, worker: &str) -> QueryResult<Vec<Lease>> {
     conn.leases(Statement::new(held).bind(worker))
 }
 
-/// Takes back the jobs of workers that died or stalled. Out of attempts: dead, so that a job that kills its worker ends.
-fn reap<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
-    let at = at::<C>("lease_until");
-    update_some(
-        conn,
-        Statement::new(
-            "state = CASE WHEN cancel_requested = 1 THEN 4 WHEN attempts >= max_attempts THEN 3 ELSE 0 END, \
-             error = 'the worker died or stalled: its lease ran out', \
-             finished_at = CASE WHEN cancel_requested = 1 OR attempts >= max_attempts THEN ? ELSE NULL END, \
-             unique_key = CASE WHEN (cancel_requested = 1 OR attempts >= max_attempts) AND keep_key = 0 THEN NULL \
-             ELSE unique_key END, worker = NULL, lease_until = NULL",
-        )
-        .bind(now),
-        Statement::new(format!("state = 1 AND {at} < ? ORDER BY {at} LIMIT ?")).bind(now).bind(SWEPT),
-    )
+/// What is done to many jobs at once, whoever's they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sweep {
+    /// Take back the jobs of workers that died or stalled. Out of attempts: dead, so that a job that kills its worker ends.
+    Reap,
+    /// End jobs that may not run any more.
+    Expire,
+    /// Jobs whose time has come.
+    Promote,
 }
 
-/// Jobs that may not run any more.
-fn expire<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
-    update_some(
-        conn,
-        Statement::new(
-            "state = 6, finished_at = ?, \
-             error = CASE WHEN attempts > 0 AND error IS NOT NULL THEN error ELSE 'expired before it could run' END, \
-             unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
-        )
-        .bind(now),
-        Statement::new(match C::DIALECT {
-            Dialect::Mysql => "may_expire_at <= ? ORDER BY may_expire_at LIMIT ?",
-            Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => {
-                "state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+impl Sweep {
+    /// Those of a round.
+    pub(crate) fn of(round: &Round<'_>) -> impl Iterator<Item = Self> + use<> {
+        let all = [(Self::Reap, round.reap), (Self::Expire, round.reap), (Self::Promote, round.promote)];
+        all.into_iter().filter_map(|(sweep, wanted)| wanted.then_some(sweep))
+    }
+
+    fn set(self, now: i64) -> Statement<'static> {
+        match self {
+            Self::Reap => Statement::new(
+                "state = CASE WHEN cancel_requested = 1 THEN 4 WHEN attempts >= max_attempts THEN 3 ELSE 0 END, \
+                 error = 'the worker died or stalled: its lease ran out', \
+                 finished_at = CASE WHEN cancel_requested = 1 OR attempts >= max_attempts THEN ? ELSE NULL END, \
+                 unique_key = CASE WHEN (cancel_requested = 1 OR attempts >= max_attempts) AND keep_key = 0 THEN NULL \
+                 ELSE unique_key END, worker = NULL, lease_until = NULL",
+            )
+            .bind(now),
+            Self::Expire => Statement::new(
+                "state = 6, finished_at = ?, \
+                 error = CASE WHEN attempts > 0 AND error IS NOT NULL THEN error ELSE 'expired before it could run' END, \
+                 unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
+            )
+            .bind(now),
+            Self::Promote => Statement::new("state = 0"),
+        }
+    }
+
+    /// The condition for its jobs.
+    fn due<C: JobConn>(self, now: i64) -> Statement<'static> {
+        let (lease, run) = (at::<C>("lease_until"), at::<C>("run_at"));
+        let due = match self {
+            Self::Reap => format!("state = 1 AND {lease} < ? ORDER BY {lease} LIMIT ?"),
+            Self::Expire if C::DIALECT == Dialect::Mysql => {
+                "may_expire_at <= ? ORDER BY may_expire_at LIMIT ?".to_owned()
             }
-        })
-        .bind(now)
-        .bind(SWEPT),
-    )
+            Self::Expire => {
+                "state IN (0, 5) AND expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+                    .to_owned()
+            }
+            Self::Promote => format!("state = 5 AND {run} <= ? ORDER BY {run} LIMIT ?"),
+        };
+        Statement::new(due).bind(now).bind(SWEPT)
+    }
 }
 
-/// Jobs whose time has come.
-fn promote<C: JobConn>(conn: &mut C, now: i64) -> QueryResult<usize> {
-    let at = at::<C>("run_at");
-    update_some(
-        conn,
-        Statement::new("state = 0"),
-        Statement::new(format!("state = 5 AND {at} <= ? ORDER BY {at} LIMIT ?")).bind(now).bind(SWEPT),
-    )
+/// Does it to all for which it is due, or to none.
+fn sweep_all<C: JobConn>(conn: &mut C, sweep: Sweep, now: i64) -> QueryResult<usize> {
+    update_some(conn, sweep.set(now), sweep.due::<C>(now))
+}
+
+/// Does it to these jobs, where it is due still.
+pub(crate) fn sweep_these<C: JobConn>(
+    conn: &mut C,
+    sweep: Sweep,
+    now: i64,
+    ids: &[String],
+) -> QueryResult<usize> {
+    let mut of = Statement::default();
+    of.push_in::<C>("id", ids.iter().map(String::as_str));
+    of.push(" AND ");
+    of.append(sweep.due::<C>(now));
+    update_some(conn, sweep.set(now), of)
+}
+
+/// The jobs for which it is due.
+pub(crate) fn to_sweep<C: JobConn>(conn: &mut C, sweep: Sweep, now: i64) -> QueryResult<Vec<String>> {
+    let mut due = Statement::new("SELECT id AS t FROM utils_jobs WHERE ");
+    due.append(sweep.due::<C>(now));
+    Ok(conn.texts(due)?.into_iter().map(|row| row.t).collect())
 }
 
 /// When the next scheduled job is due.
@@ -520,6 +563,13 @@ pub(crate) fn seen<C: JobConn>(conn: &mut C, worker: &WorkerRow<'_>) -> QueryRes
 pub(crate) fn gone<C: JobConn>(conn: &mut C, worker: &str, before: i64) -> QueryResult<usize> {
     let forget = Statement::new("DELETE FROM utils_jobs_workers WHERE name = ? OR seen_at < ?");
     conn.execute(forget.bind(worker).bind(before))
+}
+
+/// Writes nothing, which fails where nothing can be written.
+pub(crate) fn write_nothing<C: JobConn>(conn: &mut C, worker: &str) -> QueryResult<usize> {
+    conn.execute(
+        Statement::new("UPDATE utils_jobs_workers SET seen_at = seen_at WHERE name = ?").bind(worker),
+    )
 }
 
 pub(crate) fn server_time<C: JobConn>(conn: &mut C) -> QueryResult<Option<i64>> {

@@ -114,6 +114,7 @@ impl Worker {
                     renew: None,
                     reap: true,
                     promote: true,
+                    careful: false,
                     wants: &wants,
                     limit: 1,
                 })

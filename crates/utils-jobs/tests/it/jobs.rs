@@ -22,6 +22,8 @@ mod plain;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod recorded;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod refused;
 mod release;
 mod rules;
 mod seeing;

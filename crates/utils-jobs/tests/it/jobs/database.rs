@@ -73,6 +73,8 @@ macro_rules! cases {
                 a_job_of_a_batch_whose_lease_is_lost_costs_the_others_nothing,
                 a_stopped_and_continued_process_cannot_end_a_job_twice,
                 a_second_signal_ends_the_process_at_once,
+                an_end_that_is_refused_in_any_form_keeps_no_other,
+                a_job_that_cannot_be_taken_back_keeps_no_other,
                 metrics_are_the_same_on_every_database,
                 every_database_tells_apalis_what_it_holds,
             );
@@ -104,6 +106,9 @@ pub(super) use super::leases::{
     a_job_that_has_ended_by_itself_may_take_its_time, a_job_that_holds_the_only_connection_keeps_its_lease,
     a_used_up_pool_is_told_to_all_who_ask_in_time, a_worker_gives_others_time_before_it_takes_their_jobs,
     jobs_that_use_up_the_pool_keep_their_leases, of_two_workers_on_a_small_pool_both_keep_their_leases,
+};
+pub(super) use super::refused::{
+    a_job_that_cannot_be_taken_back_keeps_no_other, an_end_that_is_refused_in_any_form_keeps_no_other,
 };
 pub(super) use super::seeing::metrics_are_the_same_on_every_database;
 
