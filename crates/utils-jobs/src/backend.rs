@@ -9,6 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use apalis_codec::json::JsonCodec;
@@ -234,7 +235,7 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         if self.receiver.is_none() {
-            let _ = self.sender.send(if self.closing { Msg::Stop } else { Msg::Abandon });
+            let _ = self.sender.send(if self.closing { Msg::Stop(Instant::now()) } else { Msg::Abandon });
         }
     }
 }
@@ -289,7 +290,7 @@ impl<A> Backend for Storage<A> {
         }
         if !self.feed.closing {
             self.feed.closing = true;
-            let _ = self.feed.sender.send(Msg::Stop);
+            let _ = self.feed.sender.send(Msg::Stop(Instant::now()));
         }
         self.feed.inbox.poll_closed(cx).map(Ok)
     }

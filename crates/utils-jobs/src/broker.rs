@@ -119,6 +119,7 @@ fn take_settings(url: &str, mut settings: JobsSettings) -> Result<(String, JobsS
             "poll" => settings.poll = time("poll")?,
             "retention" => settings.retention = time("retention")?,
             "dead_retention" => settings.dead_retention = time("dead_retention")?,
+            "answer_within" => settings.answer_within = time("answer_within")?,
             "max_bytes" => {
                 let error = BrokerError::Setting { name: "max_bytes", expected: NUMBER };
                 settings.max_bytes = value.parse().map_err(|_| error)?;

@@ -30,8 +30,12 @@ use crate::{
     backend::Storage,
     metrics::Recorder,
     pump::Msg,
-    store::{Dialect, RoundDone, Store},
+    store::{Dialect, RoundDone, Store, watched::Watched},
 };
+
+/// For how long a worker waits for an answer to one exchange: longer than for a row that somebody has locked, and at most
+/// so long that with the default lease it can still renew leases by a new connection.
+const EXCHANGE: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(15)];
 
 /// The jobs of an application: enqueues them, knows how they stand, and is what a [`Worker`](crate::Worker) runs on.
 ///
@@ -199,7 +203,16 @@ impl Jobs {
 
     /// The same jobs on a connection that nobody else uses, so that nobody can keep a worker from renewing its leases.
     pub(crate) fn with_own_connection(&self) -> Result<Self, JobsError> {
-        Ok(Self { inner: Arc::clone(&self.inner), own: self.inner.store.with_own_connection()? })
+        let store = &self.inner.store;
+        let own = store.with_own_connection()?.map(|own| {
+            if !store.dialect().has_server() {
+                return own;
+            }
+            let [least, most] = EXCHANGE;
+            let limit = self.settings().answer_within.clamp(least, most);
+            Arc::new(Watched::new(Arc::clone(store), own, limit))
+        });
+        Ok(Self { inner: Arc::clone(&self.inner), own })
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {
@@ -280,19 +293,21 @@ impl Jobs {
         Ok(())
     }
 
-    /// Runs database work on the blocking pool.
+    /// Runs database work on the blocking pool. A server may leave it without an answer: then the caller gets an error in
+    /// time, and the thread goes on waiting, as no driver can be told to stop.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, JobsError> + Send + 'static,
     ) -> Result<T, JobsError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| JobsError::Runtime)?;
         let (mut jobs, permits) = (self.clone(), Arc::clone(&self.inner.permits));
+        let began = Instant::now();
         let permit = match Arc::clone(&permits).try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => {
                 // Not for ever, and with one time-out for the permit and the connection: without a permit the pool is
                 // asked all the same, and its error tells why connections are missing.
-                let (patience, began) = (self.inner.store.patience(), Instant::now());
+                let patience = self.inner.store.patience();
                 let permit = tokio::time::timeout(patience, permits.acquire_owned()).await;
                 let left = patience.saturating_sub(began.elapsed());
                 jobs.own = jobs.own.or_else(|| self.inner.store.with_patience(left));
@@ -304,7 +319,15 @@ impl Jobs {
             jobs.compare_clock()?;
             work(&jobs)
         });
-        done.await.map_err(|_| JobsError::Sessions(SessionsError::Runtime))?
+        let ended = if self.inner.store.dialect().has_server() {
+            let limit = self.settings().answer_within;
+            let left = (self.inner.store.patience() + limit).saturating_sub(began.elapsed());
+            let ended = tokio::time::timeout(left, done).await;
+            ended.map_err(|_| JobsError::Sessions(SessionsError::Unanswered(limit)))?
+        } else {
+            done.await
+        };
+        ended.map_err(|_| JobsError::Sessions(SessionsError::Runtime))?
     }
 }
 

@@ -58,8 +58,8 @@ pub(crate) enum Msg {
     Warn,
     /// No more claims; what has not started goes back.
     Drain,
-    /// All futures are done: write the last ends down and stop.
-    Stop,
+    /// All futures are done since this time: write the last ends down and stop.
+    Stop(Instant),
     /// The worker was dropped with its futures: give everything back and stop.
     Abandon,
 }
@@ -75,7 +75,7 @@ pub(crate) struct PumpConfig {
 
 /// How long after a word about progress it is written down at the latest.
 const PROGRESS: Duration = Duration::from_millis(250);
-/// How long a stopping pump tries to write the last ends down.
+/// How long a stopping pump tries to write the last ends down at most; nor for longer than two leases.
 const LAST_WORDS: Duration = Duration::from_secs(20);
 /// After a hint, the table is looked at after 1 ms, 2 ms, 4 ms … up to this.
 const LAST_LOOK: Duration = Duration::from_secs(2);
@@ -194,7 +194,7 @@ impl Pump {
             self.take_all();
             self.gathers |= self.ends.len() > carried;
             if let Some(since) = stopping {
-                if ok || since.elapsed() > LAST_WORDS {
+                if ok || since.elapsed() >= self.last_words() {
                     self.say_goodbye(ok);
                     return;
                 }
@@ -292,9 +292,9 @@ impl Pump {
                 }
             }
             Msg::Drain => self.drain(),
-            Msg::Stop => {
+            Msg::Stop(since) => {
                 self.drain();
-                self.stopping.get_or_insert(now);
+                self.stops(since);
             }
             Msg::Abandon => {
                 self.drain();
@@ -306,9 +306,19 @@ impl Pump {
                     }
                     self.ends.push(end);
                 }
-                self.stopping.get_or_insert(now);
+                self.stops(now);
             }
         }
+    }
+
+    /// When a job's lease is over, others will take it, and an end that comes later is refused.
+    fn last_words(&self) -> Duration {
+        LAST_WORDS.min(self.config.jobs.settings().lease * 2)
+    }
+
+    fn stops(&mut self, since: Instant) {
+        let since = *self.stopping.get_or_insert(since);
+        self.config.jobs.store().hurry(since + self.last_words());
     }
 
     /// Gives back what has not been started.

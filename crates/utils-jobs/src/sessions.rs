@@ -67,6 +67,7 @@ pub struct Sessions<C: SessionConn> {
     pool: Pool<ConnectionManager<C>>,
     permits: Arc<Semaphore>,
     timeout: Duration,
+    answer_within: Option<Duration>,
     /// How the driver is told where the database is, if it was us who told it, and if all connections see the same.
     url: Option<Arc<str>>,
 }
@@ -77,7 +78,7 @@ impl<C: SessionConn> Sessions<C> {
     /// | database | URLs |
     /// |---|---|
     /// | SQLite | `app.db`, `sqlite:app.db`, `sqlite:///app.db` (relative), `sqlite:////srv/app.db` (absolute), `:memory:`, `sqlite::memory:`, `file:app.db?mode=ro` |
-    /// | PostgreSQL | `postgres://…`, `postgresql://…`, libpq's `host=… dbname=…` |
+    /// | PostgreSQL | `postgres://…`, `postgresql://…`, libpq's `host=… dbname=…`; with time-outs for a server that is gone, unless they are said |
     /// | MySQL, MariaDB | `mysql://…`, `mariadb://…` |
     ///
     /// A driver in the scheme, as in `postgresql+psycopg2://` or `mysql+pymysql://`, is ignored. The slashes of SQLite
@@ -105,7 +106,7 @@ impl<C: SessionConn> Sessions<C> {
     pub fn from_pool(pool: Pool<ConnectionManager<C>>) -> Self {
         let permits = Arc::new(Semaphore::new(pool.max_size() as usize));
         let timeout = pool.connection_timeout();
-        Self { pool, permits, timeout, url: None }
+        Self { pool, permits, timeout, answer_within: None, url: None }
     }
 
     /// The pool below, for code that brings threads of its own.
@@ -144,7 +145,7 @@ impl<C: SessionConn> Sessions<C> {
     /// # Errors
     /// What the closure returns; [`SessionsError::Exhausted`] when no connection became free in time,
     /// [`SessionsError::Panicked`] when the closure panicked, [`SessionsError::Runtime`] outside a tokio runtime or
-    /// when it shuts down.
+    /// when it shuts down; [`SessionsError::Unanswered`] only where a [time](SessionsBuilder::answer_within) was set.
     pub async fn run<T, E, F>(&self, work: F) -> Result<T, E::Caller>
     where
         F: FnOnce(&mut C) -> Result<T, E> + Send + 'static,
@@ -164,7 +165,14 @@ impl<C: SessionConn> Sessions<C> {
             let wait = deadline.saturating_duration_since(Instant::now());
             span.in_scope(|| work_on(pool.get_timeout(wait), work))
         }));
-        done.await.map_err(|_| SessionsError::Runtime)?
+        let ended = match self.answer_within {
+            Some(limit) => {
+                let left = deadline.saturating_duration_since(Instant::now()) + limit;
+                tokio::time::timeout(left, done).await.map_err(|_| SessionsError::Unanswered(limit))?
+            }
+            None => done.await,
+        };
+        ended.map_err(|_| SessionsError::Runtime)?
     }
 
     /// Runs database work in one transaction: committed when the closure returns `Ok`, else rolled back.
@@ -242,7 +250,8 @@ where
 impl<C: SessionConn> Clone for Sessions<C> {
     fn clone(&self) -> Self {
         let (pool, permits) = (self.pool.clone(), Arc::clone(&self.permits));
-        Self { pool, permits, timeout: self.timeout, url: self.url.clone() }
+        let Self { timeout, answer_within, .. } = *self;
+        Self { pool, permits, timeout, answer_within, url: self.url.clone() }
     }
 }
 

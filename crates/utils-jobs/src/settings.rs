@@ -22,6 +22,13 @@ pub struct JobsSettings {
     pub dead_retention: Duration,
     /// The most bytes that the arguments of a job may take, and its result. Default: 1 MiB.
     pub max_bytes: usize,
+    /// For how long a caller who has a connection waits until a database server has answered; a worker does for between 3
+    /// and 15 s. Default: 15 s.
+    ///
+    /// After this, what was asked may be done all the same. Raise it where so many jobs are enqueued or purged at once
+    /// that it takes longer.
+    #[serde(deserialize_with = "seconds")]
+    pub answer_within: Duration,
     /// How many connections [`Jobs::open`](crate::Jobs::open) makes at most. Default: 10.
     pub pool_size: u32,
 }
@@ -34,6 +41,7 @@ impl Default for JobsSettings {
             retention: Duration::from_secs(7 * 24 * 3_600),
             dead_retention: Duration::ZERO,
             max_bytes: 1024 * 1024,
+            answer_within: Duration::from_secs(15),
             pool_size: 10,
         }
     }
@@ -46,6 +54,9 @@ impl JobsSettings {
         }
         if self.poll < Duration::from_millis(1) {
             return Err("the poll interval must be at least 1 ms");
+        }
+        if self.answer_within.is_zero() {
+            return Err("the time for an answer must be above zero");
         }
         if self.pool_size == 0 {
             return Err("the pool size must be at least 1");

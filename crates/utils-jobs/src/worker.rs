@@ -326,6 +326,10 @@ impl WorkerHandle {
     /// Stops the worker: no more jobs are taken, those not started go back at once, running ones end in time or are put
     /// back.
     ///
+    /// While the database is away, this takes at most 20 s more, or two leases if that is less; where a server does not
+    /// even say no, at least the time that it has [to answer](crate::JobsSettings::answer_within). What could not be
+    /// written down then is in the log as an error, with the ids of the jobs, which will run again.
+    ///
     /// # Errors
     /// [`JobsError::Worker`] when the engine has failed.
     pub async fn stop(mut self) -> Result<(), JobsError> {

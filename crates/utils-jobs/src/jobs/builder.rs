@@ -58,6 +58,13 @@ impl JobsBuilder {
         self
     }
 
+    /// Sets for how long a database server may take to answer, see [`JobsSettings::answer_within`]. Default: 15 s.
+    #[must_use]
+    pub fn answer_within(mut self, time: std::time::Duration) -> Self {
+        self.settings.answer_within = time;
+        self
+    }
+
     /// Sets the release of the program: it stands in every job's context, in the worker's name and in traces.
     /// Default: what [`utils_release::release()`] says when the builder is made.
     #[must_use]

@@ -31,11 +31,23 @@ pub struct PoolSettings {
     /// How long a caller waits for a connection. Default: 5 seconds.
     #[serde(deserialize_with = "seconds")]
     pub timeout: Duration,
+    /// How long a caller who has a connection waits for the end of its closure; `None` or zero: for ever, which is the
+    /// default, as a closure may do much.
+    ///
+    /// No driver gives up a server that has stopped answering while its connections stand. The caller can: the closure
+    /// goes on, with its connection and on a thread of tokio's blocking pool, and may still commit.
+    #[serde(deserialize_with = "optional_seconds")]
+    pub answer_within: Option<Duration>,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { pool_size: 10, pool_recycle: Some(RECYCLE), timeout: Duration::from_secs(5) }
+        Self {
+            pool_size: 10,
+            pool_recycle: Some(RECYCLE),
+            timeout: Duration::from_secs(5),
+            answer_within: None,
+        }
     }
 }
 
@@ -93,13 +105,21 @@ impl<C: SessionConn> SessionsBuilder<C> {
         self
     }
 
+    /// Sets how long a caller waits for the end of its closure, see [`PoolSettings::answer_within`]. Default: for ever.
+    #[must_use]
+    pub fn answer_within(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.settings.answer_within = time.into();
+        self
+    }
+
     /// Connects once, to find mistakes early, and makes the pool.
     ///
     /// # Errors
     /// [`SessionsError::Url`], [`SessionsError::Connect`] or [`SessionsError::Settings`].
     pub fn build(self) -> Result<Sessions<C>, SessionsError> {
         let url = C::driver_url(self.url.trim()).ok_or(SessionsError::Url(C::DATABASE))?;
-        let PoolSettings { mut pool_size, pool_recycle, timeout } = self.settings;
+        let PoolSettings { mut pool_size, pool_recycle, timeout, answer_within } = self.settings;
+        let answer_within = answer_within.filter(|time| !time.is_zero());
         if pool_size == 0 {
             return Err(SessionsError::Settings("the pool size must be at least 1"));
         }
@@ -129,7 +149,7 @@ impl<C: SessionConn> SessionsBuilder<C> {
             .error_handler(Box::new(Log::new(url.clone())))
             .build(ConnectionManager::new(url))
             .map_err(SessionsError::Exhausted)?;
-        Ok(Sessions { url: shared, ..Sessions::from_pool(pool) })
+        Ok(Sessions { url: shared, answer_within, ..Sessions::from_pool(pool) })
     }
 }
 

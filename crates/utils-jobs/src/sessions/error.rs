@@ -21,6 +21,9 @@ pub enum SessionsError {
     /// No connection became free within the time-out, or none could be made.
     #[error("no database connection became free in time")]
     Exhausted(#[source] PoolError),
+    /// The database did not answer in this time. What was asked of it may be done all the same, now or later.
+    #[error("the database did not answer within {0:?}")]
+    Unanswered(std::time::Duration),
     /// The database refused a statement, or found nothing.
     #[error("the database work failed")]
     Query(#[from] diesel::result::Error),

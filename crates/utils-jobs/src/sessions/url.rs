@@ -32,14 +32,36 @@ pub(super) fn is_sqlite_memory(name: &str) -> bool {
     (path == ":memory:" || path.is_empty() || has("mode=memory")) && !has("cache=shared")
 }
 
+/// What libpq does about a server that has gone without a word, where the URL does not say: it gives up to connect after
+/// 10 s, and a connection on which nothing comes back after 20 to 30 s. By itself it would wait for as long as the
+/// system, which can be hours.
+#[cfg(feature = "postgres")]
+const PATIENCE: [(&str, &str); 5] = [
+    ("connect_timeout", "10"),
+    ("keepalives_idle", "15"),
+    ("keepalives_interval", "5"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "20000"),
+];
+
 /// `postgres:` and `postgresql:`, or the keyword form `host=… dbname=…`.
 #[cfg(feature = "postgres")]
 pub(super) fn postgres(url: &str) -> Option<String> {
-    match split_scheme(url) {
-        Some(("postgres" | "postgresql", rest)) => Some(format!("postgres:{rest}")),
-        Some(_) => None,
-        None => url.contains('=').then(|| url.to_owned()),
+    let (mut url, mut sign) = match split_scheme(url) {
+        Some(("postgres" | "postgresql", rest)) => {
+            let rest = rest.trim_end_matches(['?', '&']);
+            (format!("postgres:{rest}"), if rest.contains('?') { '&' } else { '?' })
+        }
+        Some(_) => return None,
+        None => (url.contains('=').then(|| url.to_owned())?, ' '),
+    };
+    let is_said = |name: &str| url.contains(&format!("{name}="));
+    let unsaid: Vec<_> = PATIENCE.into_iter().filter(|(name, _)| !is_said(name)).collect();
+    for (name, value) in unsaid {
+        url.push_str(&format!("{sign}{name}={value}"));
+        sign = if sign == ' ' { ' ' } else { '&' };
     }
+    Some(url)
 }
 
 /// `mysql:` and `mariadb:`.

@@ -165,11 +165,13 @@ fn lock_timeout<C: JobConn>(conn: &mut C, short: bool) -> diesel::QueryResult<()
 
 impl<C: JobConn> Drop for DieselStore<C> {
     fn drop(&mut self) {
-        let Some(own) = self.own.as_mut().filter(|own| own.is_pooled) else { return };
-        self.kept.fetch_sub(1, Ordering::SeqCst);
+        let Some(own) = &mut self.own else { return };
+        if own.is_pooled {
+            self.kept.fetch_sub(1, Ordering::SeqCst);
+        }
         let kept = own.conn.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = kept
-            && let Err(error) = lock_timeout(kept.conn(), false)
+        if let Some(Kept::Pooled(conn)) = kept
+            && let Err(error) = lock_timeout(&mut **conn, false)
         {
             tracing::debug!(%error, "a connection went back with a short time-out for locks");
         }
@@ -194,6 +196,14 @@ impl<C: JobConn> Store for DieselStore<C> {
             own: Some(Own { conn: Mutex::default(), is_pooled }),
             kept: Arc::clone(&self.kept),
         })))
+    }
+
+    fn with_other_connection(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Self {
+            sessions: self.sessions.clone(),
+            own: Some(Own { conn: Mutex::default(), is_pooled: false }),
+            kept: Arc::clone(&self.kept),
+        }))
     }
 
     fn dialect(&self) -> Dialect {

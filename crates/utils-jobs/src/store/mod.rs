@@ -7,8 +7,13 @@ pub(crate) mod insert;
 pub(crate) mod memory;
 pub(crate) mod row;
 pub(crate) mod sql;
+pub(crate) mod watched;
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use self::{
     flow::NewFlow,
@@ -150,6 +155,12 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn with_own_connection(&self) -> Result<Option<Arc<dyn Store>>, JobsError> {
         Ok(None)
     }
+    /// Another such store, for when the connection of one is not answered any more.
+    fn with_other_connection(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
+    /// From this time on, nothing is waited for where that can be.
+    fn hurry(&self, _end: Instant) {}
     fn as_any(&self) -> &dyn Any;
     /// How many calls can run at the same time.
     fn parallel(&self) -> usize;

@@ -21,12 +21,16 @@ mod outage;
 mod plain;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod proxy;
 mod recorded;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod refused;
 mod release;
 mod rules;
 mod seeing;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod silent;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "actix")]

@@ -65,6 +65,43 @@ pub(super) async fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others<P: P
     worker.stop().await.unwrap();
 }
 
+/// Also a clock that is behind: it is moved on until it has gone round.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn turn_back(jobs: &Jobs, by: Duration) {
+    let half = Duration::from_millis(1 << 62);
+    for _ in 0..3 {
+        jobs.clock().advance(half);
+    }
+    jobs.clock().advance(half - by);
+}
+
+/// Else a delayed job would start an hour late, a lease would seem over to others at once, and nothing would expire.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) async fn a_worker_whose_clock_is_behind_goes_by_the_servers<P: Place>(place: P) {
+    let builder = || quick().lease(Duration::from_secs(3));
+    let here = open(&place, builder());
+    let expires = here.enqueue(Task.with().expires_after(Duration::from_millis(200))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let there = open(&place, builder());
+    let before = there.clock().now();
+    turn_back(&there, Duration::from_secs(3_600));
+    let behind = before.duration_since(there.clock().now()).unwrap();
+    assert!(behind > Duration::from_secs(3_590), "{behind:?}");
+    let nap = Duration::from_millis(1_500);
+    let worker = Worker::new(&there).handle::<Task>().data(naps(nap)).start().unwrap();
+    let end = here.wait_status(&expires, SOON).await.unwrap();
+    assert_eq!((end.state, end.attempts), (State::Expired, 0), "{end:?}");
+    let enqueued = Instant::now();
+    let delayed = here.enqueue(Task.after(Duration::from_millis(500))).await.unwrap();
+    running(&here, delayed.as_str()).await;
+    let late = enqueued.elapsed();
+    assert!((Duration::from_millis(400)..Duration::from_secs(3)).contains(&late), "{late:?}");
+    let other = Worker::new(&here).handle::<Task>().data(naps(Duration::ZERO)).start().unwrap();
+    ends_at_once(&here, delayed.as_str()).await;
+    other.stop().await.unwrap();
+    worker.stop().await.unwrap();
+}
+
 /// A process that only enqueues, on a host whose clock is wrong by an hour: in each of its ways, and first of all.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) async fn a_delay_counts_by_the_servers_clock<P: Place>(place: P) {

@@ -157,3 +157,18 @@ fn a_delay_counts_by_the_servers_clock() {
 fn a_worker_on_a_given_pool_of_one_is_refused() {
     super::database::run(super::leases::a_worker_on_a_given_pool_of_one_is_refused(Postgres::new()));
 }
+
+#[test]
+fn whoever_asks_a_silent_server_is_told_in_time() {
+    super::database::run(super::silent::whoever_asks_a_silent_server_is_told_in_time(Postgres::new()));
+}
+
+#[test]
+fn a_worker_whose_connections_are_lost_makes_others() {
+    super::database::run(super::silent::a_worker_whose_connections_are_lost_makes_others(Postgres::new()));
+}
+
+#[test]
+fn a_worker_whose_clock_is_behind_goes_by_the_servers() {
+    super::database::run(super::leases::a_worker_whose_clock_is_behind_goes_by_the_servers(Postgres::new()));
+}

@@ -44,10 +44,19 @@ fn a_memory_database_is_private_unless_its_cache_is_shared() {
 #[test]
 fn a_postgresql_url_may_name_a_python_driver() {
     let postgres = check::<diesel::PgConnection>;
-    postgres("postgres://u:p@db/app", Some("postgres://u:p@db/app"));
-    postgres("postgresql://u:p@db/app", Some("postgres://u:p@db/app"));
-    postgres("postgresql+psycopg2://db/app?sslmode=require", Some("postgres://db/app?sslmode=require"));
-    postgres("host=db dbname=app", Some("host=db dbname=app"));
+    let patient = "keepalives_idle=15&keepalives_interval=5&keepalives_count=3&tcp_user_timeout=20000";
+    let with = |url: &str, sign: char| format!("{url}{sign}connect_timeout=10&{patient}");
+    postgres("postgres://u:p@db/app", Some(&with("postgres://u:p@db/app", '?')));
+    postgres("postgresql://u:p@db/app", Some(&with("postgres://u:p@db/app", '?')));
+    postgres(
+        "postgresql+psycopg2://db/app?sslmode=require",
+        Some(&with("postgres://db/app?sslmode=require", '&')),
+    );
+    postgres("postgres://db/app?", Some(&with("postgres://db/app", '?')));
+    let said = format!("postgres://db/app?connect_timeout=3&{patient}");
+    postgres(&said, Some(&said));
+    let words = with("", ' ').replace('&', " ");
+    postgres("host=db dbname=app", Some(&format!("host=db dbname=app{words}")));
     for foreign in ["", "app.db", "mysql://db/app"] {
         postgres(foreign, None);
     }

@@ -11,7 +11,7 @@ use diesel::connection::SimpleConnection;
 use tokio::task::JoinHandle;
 use utils_jobs::{Jobs, JobsError, Sessions};
 
-use super::{Place, Step, Stops, create};
+use super::{Place, Step, Stop, Stops, create};
 
 /// How many enqueue at once: more than there are connections, so that some wait for one.
 const ENQUEUERS: usize = 12;
@@ -47,9 +47,14 @@ impl Load {
         let sessions = Sessions::<P::Conn>::builder(place.url().replace("sqlite:", ""))
             .pool_size(CONNECTIONS)
             .timeout(Duration::from_secs(1))
+            .answer_within(P::ANSWER)
             .build()
             .unwrap();
-        let jobs = Jobs::from_sessions(sessions.clone());
+        let mut builder = Jobs::builder();
+        if let Some(time) = P::ANSWER {
+            builder = builder.answer_within(time);
+        }
+        let jobs = builder.sessions(sessions.clone());
         let told = Arc::<Told>::default();
         let enqueuers = (0..ENQUEUERS).map(|each| {
             let (jobs, sessions, told) = (jobs.clone(), sessions.clone(), told.clone());
@@ -92,13 +97,14 @@ impl Load {
     }
 
     /// While the database is away, nothing is acknowledged, and whoever enqueues is told so in time.
-    pub(super) async fn is_refused_in_time<P: Stops>(&self, stopped: Instant, until: Instant) {
+    pub(super) async fn is_refused_in_time<P: Stops>(&self, stopped: Instant, until: Instant, how: Stop) {
         let before = self.acknowledged();
         tokio::time::sleep_until(until.into()).await;
         assert_eq!(self.acknowledged(), before, "nothing is acknowledged that cannot be kept");
         let refused = self.told.refused.lock().unwrap();
         let refused: Vec<&Refused> = refused.iter().filter(|refused| refused.began >= stopped).collect();
-        let patience = P::PATIENCE + Duration::from_millis(700);
+        let answer = P::ANSWER.filter(|_| how.hangs()).unwrap_or_default();
+        let patience = P::PATIENCE + answer + Duration::from_millis(700);
         assert!(until < stopped + patience || !refused.is_empty());
         for Refused { after, error, .. } in refused {
             assert!(*after < patience, "{error} after {after:?}");

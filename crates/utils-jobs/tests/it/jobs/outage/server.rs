@@ -9,12 +9,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use diesel::connection::SimpleConnection;
 use rustix::process::{Pid, Signal, kill_process};
+use utils_jobs::JobConn;
 
-use super::Stop;
+use super::{super::proxy::Proxy, Stop};
 
 /// What differs from one kind of server to the other.
 pub(super) trait Kind: Send + 'static {
+    type Conn: JobConn + SimpleConnection;
+    /// As the feature is called.
+    const FEATURE: &'static str;
+    /// How often workers look at the table by themselves: seldom, where they are told.
+    const POLL: &'static str;
+    /// How it goes away, and how for the last time: what hangs is the slowest, so each server has one way of that.
+    const WAYS: &'static [Stop];
+    const AT_THE_END: Stop;
     /// What the server is called where it is missing.
     const NAME: &'static str;
     /// Who runs it when the tests run as root, which such servers refuse.
@@ -38,6 +48,8 @@ pub(super) struct Server<K: Kind> {
     program: PathBuf,
     port: u16,
     process: Child,
+    /// Which everybody goes through, so that it can go silent.
+    proxy: Proxy,
     kind: std::marker::PhantomData<K>,
 }
 
@@ -64,11 +76,12 @@ impl<K: Kind> Server<K> {
         // Free now; who else takes it in the meantime fails this test, and no other.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = spawn::<K>(&program, directory.path(), port);
-        Some(Self { directory, program, port, process, kind: std::marker::PhantomData })
+        let proxy = Proxy::start(format!("127.0.0.1:{port}"));
+        Some(Self { directory, program, port, process, proxy, kind: std::marker::PhantomData })
     }
 
     pub(super) fn url(&self) -> String {
-        K::url(self.port)
+        K::url(self.proxy.port())
     }
 
     pub(super) fn stop(&mut self, how: Stop) {
@@ -76,12 +89,20 @@ impl<K: Kind> Server<K> {
         match how {
             Stop::Fast => kill_process(server, K::FAST).unwrap(),
             Stop::Killed => kill_all(server),
+            Stop::Frozen => return send_all(server, Signal::STOP),
+            Stop::Silent => return self.proxy.silence(true),
         }
         self.process.wait().unwrap();
     }
 
-    pub(super) fn start_again(&mut self) {
-        self.process = spawn::<K>(&self.program, self.directory.path(), self.port);
+    pub(super) fn start_again(&mut self, how: Stop) {
+        match how {
+            Stop::Fast | Stop::Killed => {
+                self.process = spawn::<K>(&self.program, self.directory.path(), self.port);
+            }
+            Stop::Frozen => send_all(Pid::from_child(&self.process), Signal::CONT),
+            Stop::Silent => self.proxy.silence(false),
+        }
     }
 }
 
@@ -156,6 +177,14 @@ fn kill_all(server: Pid) {
     }
 }
 
+/// To the server and all its processes.
+fn send_all(server: Pid, signal: Signal) {
+    kill_process(server, signal).unwrap();
+    for child in children_of(server) {
+        let _ = kill_process(child, signal); // it may be gone by itself
+    }
+}
+
 fn children_of(parent: Pid) -> Vec<Pid> {
     let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -177,6 +206,11 @@ pub(super) struct Postgres;
 
 #[cfg(feature = "postgres")]
 impl Kind for Postgres {
+    type Conn = diesel::PgConnection;
+    const FEATURE: &'static str = "postgres";
+    const POLL: &'static str = "5s";
+    const WAYS: &'static [Stop] = &[Stop::Fast, Stop::Killed, Stop::Frozen];
+    const AT_THE_END: Stop = Stop::Fast;
     const NAME: &'static str = "PostgreSQL";
     const ACCOUNT: &'static str = "postgres";
     const PROGRAMS: [&'static str; 2] = ["initdb", "postgres"];
@@ -216,6 +250,11 @@ pub(super) struct Mariadb;
 
 #[cfg(feature = "mysql")]
 impl Kind for Mariadb {
+    type Conn = diesel::MysqlConnection;
+    const FEATURE: &'static str = "mysql";
+    const POLL: &'static str = "100ms";
+    const WAYS: &'static [Stop] = &[Stop::Fast, Stop::Killed, Stop::Silent];
+    const AT_THE_END: Stop = Stop::Frozen;
     const NAME: &'static str = "MariaDB";
     const ACCOUNT: &'static str = "mysql";
     const PROGRAMS: [&'static str; 2] = ["mariadb-install-db", "mariadbd"];
@@ -244,7 +283,7 @@ impl Kind for Mariadb {
     }
 
     fn answers(port: u16) -> bool {
-        use diesel::{Connection, connection::SimpleConnection};
+        use diesel::Connection;
         let server = diesel::MysqlConnection::establish(&format!("mysql://root@127.0.0.1:{port}/mysql"));
         // There is none from the start but the server's own.
         server.is_ok_and(|mut server| server.batch_execute("CREATE DATABASE IF NOT EXISTS jobs").is_ok())

@@ -35,6 +35,8 @@ impl Place for Locked {
 impl Stops for Locked {
     const POLL: &'static str = "50ms";
     const PATIENCE: Duration = Duration::from_secs(6);
+    const ANSWER: Option<Duration> = None;
+    const AT_THE_END: Stop = Stop::Fast;
 
     fn stop(&mut self, _: Stop) {
         let mut holder = Command::new(std::env::current_exe().unwrap())
@@ -50,7 +52,7 @@ impl Stops for Locked {
     }
 
     /// With its standard input closed, the other process commits; killed, it leaves that to whoever comes next.
-    fn start_again(&mut self) {
+    fn start_again(&mut self, _: Stop) {
         let mut holder = self.holder.take().unwrap();
         drop(holder.stdin.take());
         holder.wait().unwrap();
@@ -74,5 +76,6 @@ fn process() {
 
 #[test]
 fn workers_outlast_another_process_that_has_the_file_for_itself() {
-    super::run(|| Some(Locked { directory: tempfile::tempdir().unwrap(), holder: None }));
+    let place = || Some(Locked { directory: tempfile::tempdir().unwrap(), holder: None });
+    super::run(place, &[Stop::Fast, Stop::Killed]);
 }

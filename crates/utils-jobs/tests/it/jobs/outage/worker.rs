@@ -16,6 +16,9 @@ use super::{Step, quick};
 
 /// How often the worker of these tests renews its leases, of 900 ms.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(300);
+pub(super) const LEASE: Duration = Duration::from_millis(900);
+/// How long its jobs have to end.
+pub(super) const SHUTDOWN: Duration = Duration::from_secs(1);
 
 const URL: &str = "UTILS_JOBS_TEST_OUTAGE_URL";
 
@@ -49,6 +52,7 @@ fn process() {
             .handle::<Tick>()
             .every("* * * * * *", Tick)
             .concurrency(4)
+            .shutdown_within(SHUTDOWN)
             .start()
             .unwrap();
         let mut stop = std::pin::pin!(shutdown_signal());
@@ -142,6 +146,21 @@ impl WorkerProcess {
         assert!(loud <= LOUD * outages, "{loud} lines of warnings: {log}");
         assert!(!log.contains(" ERROR "), "{log}");
         eprintln!("{loud} warnings for {outages} outages");
+    }
+
+    /// Asked to, the process ends in time, and this is what it has said.
+    pub(super) fn stops_within(mut self, time: Duration) -> String {
+        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
+        let began = Instant::now();
+        loop {
+            if let Some(ended) = self.process.try_wait().unwrap() {
+                assert!(ended.success(), "{ended}: {}", self.log());
+                eprintln!("the worker has ended {} ms after it was asked to", began.elapsed().as_millis());
+                return self.log();
+            }
+            assert!(began.elapsed() < time, "it has not ended within {time:?}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn log(&self) -> String {
