@@ -1,7 +1,7 @@
 //! How fast jobs go in and out: `cargo bench -p utils-jobs --features sqlite,postgres`.
 //!
-//! Arguments: `-- [sqlite|postgres|mysql|memory] [jobs] [history=1000000]`; with a history, so many ended jobs, and a tenth
-//! of that waiting behind ours and another tenth delayed, are in the table first. PostgreSQL and MySQL are measured where `TEST_POSTGRES_URL` or
+//! Arguments: `-- [sqlite|postgres|mysql|memory] [jobs] [history=10000000]`; with a history, a table with so many ended jobs, a
+//! tenth of that waiting behind ours and another tenth delayed, takes turns with one that has none. PostgreSQL and MySQL are measured where `TEST_POSTGRES_URL` or
 //! `TEST_MYSQL_URL` is set, in a schema or database of their own. The jobs do nothing, so what is measured is ours.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a program for the terminal")]
 #![cfg_attr(
@@ -225,6 +225,45 @@ fn start(jobs: &Jobs, seen: &Seen, concurrency: usize, prefetch: usize) -> utils
         .unwrap()
 }
 
+/// Two tables by turns, one of them with a history: how many times as many jobs a second the other one drains.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+async fn beside_history(database: &str, few: &Jobs, many: &Jobs, amount: usize) {
+    const ROUNDS: usize = 11;
+    for (concurrency, prefetch) in [(8, 0), (16, 100)] {
+        let mut ratios = Vec::new();
+        for round in 0..ROUNDS {
+            let mut times = [Duration::ZERO; 2];
+            let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+            for at in order {
+                let jobs = [few, many][at];
+                for _ in 0..amount / 500 {
+                    jobs.enqueue_many((0..500).map(|_| Nothing(0))).await.unwrap();
+                }
+                let seen = Seen::default();
+                let worker = start(jobs, &seen, concurrency, prefetch);
+                while seen.count.load(Ordering::SeqCst) == 0 {
+                    tokio::time::sleep(Duration::from_micros(200)).await;
+                }
+                let started = Instant::now(); // its start does not count
+                while seen.count.load(Ordering::SeqCst) < amount / 500 * 500 {
+                    tokio::time::sleep(Duration::from_micros(200)).await;
+                }
+                times[at] = started.elapsed();
+                worker.stop().await.unwrap();
+            }
+            ratios.push(times[0].as_secs_f64() / times[1].as_secs_f64());
+        }
+        ratios.sort_by(f64::total_cmp);
+        println!(
+            "{database:9} {:38} {:.2} (median of {:.2}-{:.2})",
+            format!("history, concurrency {concurrency}, prefetch {prefetch}"),
+            ratios[ROUNDS / 2],
+            ratios[0],
+            ratios[ROUNDS - 1]
+        );
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|each| !each.starts_with('-')).collect();
     let wanted = |name: &str| {
@@ -240,24 +279,27 @@ fn main() {
     }
     #[cfg(feature = "sqlite")]
     if wanted("sqlite") {
+        use diesel::connection::SimpleConnection;
         let directory = tempfile::tempdir().unwrap();
-        let jobs = Jobs::open(&format!("sqlite:{}", directory.path().join("bench.db").display())).unwrap();
-        jobs.migrate().unwrap();
+        let open = |name: &str| {
+            let jobs = Jobs::open(&format!("sqlite:{}", directory.path().join(name).display())).unwrap();
+            jobs.migrate().unwrap();
+            jobs
+        };
+        let jobs = open("bench.db");
         if ended > 0 {
-            use diesel::connection::SimpleConnection;
+            let many = open("history.db");
             let series = |to| {
                 format!(
                     "FROM (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {to}) SELECT n FROM s) AS t"
                 )
             };
             let fill = history(ended, series).join(";").replace("CONCAT('", "('").replace("', n)", "' || n)");
-            jobs.sessions::<diesel::SqliteConnection>()
-                .unwrap()
-                .with(|conn| conn.batch_execute(&fill))
-                .unwrap();
-        }
-        runtime.block_on(measure("sqlite", &jobs, amount));
-        if ended == 0 {
+            let sessions = many.sessions::<diesel::SqliteConnection>().unwrap();
+            sessions.with(|conn| conn.batch_execute(&fill)).unwrap();
+            runtime.block_on(beside_history("sqlite", &jobs, &many, amount));
+        } else {
+            runtime.block_on(measure("sqlite", &jobs, amount));
             runtime.block_on(together::<diesel::SqliteConnection>("sqlite", &jobs));
         }
     }
@@ -267,23 +309,28 @@ fn main() {
     {
         use diesel::{Connection, PgConnection, connection::SimpleConnection};
         let mut admin = PgConnection::establish(&server).unwrap();
-        let schema = format!("bench_{}", std::process::id());
-        admin.batch_execute(&format!("CREATE SCHEMA {schema}")).unwrap();
+        let schemas = ["bench", "history"].map(|name| format!("{name}_{}", std::process::id()));
         let sign = if server.contains('?') { '&' } else { '?' };
-        let jobs = Jobs::open(&format!("{server}{sign}options=-csearch_path%3D{schema}")).unwrap();
-        jobs.migrate().unwrap();
+        let [jobs, many] = schemas.each_ref().map(|schema| {
+            admin.batch_execute(&format!("CREATE SCHEMA {schema}")).unwrap();
+            let jobs = Jobs::open(&format!("{server}{sign}options=-csearch_path%3D{schema}")).unwrap();
+            jobs.migrate().unwrap();
+            jobs
+        });
         if ended > 0 {
             let fill = history(ended, |to| format!("FROM generate_series(1, {to}) AS t(n)")).join(";");
-            let sessions = jobs.sessions::<PgConnection>().unwrap();
-            sessions.with(|conn| conn.batch_execute(&format!("{fill}; ANALYZE utils_jobs"))).unwrap();
-        }
-        runtime.block_on(measure("postgres", &jobs, amount));
-        if ended == 0 {
+            let sessions = many.sessions::<PgConnection>().unwrap();
+            sessions.with(|conn| conn.batch_execute(&fill)).unwrap();
+            sessions.with(|conn| conn.batch_execute("VACUUM ANALYZE utils_jobs")).unwrap();
+            runtime.block_on(beside_history("postgres", &jobs, &many, amount));
+        } else {
+            runtime.block_on(measure("postgres", &jobs, amount));
             runtime.block_on(together::<PgConnection>("postgres", &jobs));
         }
-        admin
-            .batch_execute(&format!("SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE"))
-            .unwrap();
+        for schema in schemas {
+            let drop = format!("SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE");
+            admin.batch_execute(&drop).unwrap();
+        }
     }
     #[cfg(feature = "mysql")]
     if wanted("mysql")
@@ -291,22 +338,27 @@ fn main() {
     {
         use diesel::{Connection, MysqlConnection, connection::SimpleConnection};
         let mut admin = MysqlConnection::establish(&server).unwrap();
-        let database = format!("bench_{}", std::process::id());
-        admin.batch_execute(&format!("CREATE DATABASE {database}")).unwrap();
+        let databases = ["bench", "history"].map(|name| format!("{name}_{}", std::process::id()));
         let (front, _) = server.rsplit_once('/').unwrap();
-        let jobs = Jobs::open(&format!("{front}/{database}")).unwrap();
-        jobs.migrate().unwrap();
+        let [jobs, many] = databases.each_ref().map(|database| {
+            admin.batch_execute(&format!("CREATE DATABASE {database}")).unwrap();
+            let jobs = Jobs::open(&format!("{front}/{database}")).unwrap();
+            jobs.migrate().unwrap();
+            jobs
+        });
         if ended > 0 {
             // MariaDB's own table of numbers
             let fill =
                 history(ended, |to| format!("FROM (SELECT seq AS n FROM seq_1_to_{to}) AS t")).join(";");
-            let sessions = jobs.sessions::<MysqlConnection>().unwrap();
+            let sessions = many.sessions::<MysqlConnection>().unwrap();
             sessions.with(|conn| conn.batch_execute(&fill)).unwrap();
-        }
-        runtime.block_on(measure("mysql", &jobs, amount));
-        if ended == 0 {
+            runtime.block_on(beside_history("mysql", &jobs, &many, amount));
+        } else {
+            runtime.block_on(measure("mysql", &jobs, amount));
             runtime.block_on(together::<MysqlConnection>("mysql", &jobs));
         }
-        admin.batch_execute(&format!("DROP DATABASE {database}")).unwrap();
+        for database in databases {
+            admin.batch_execute(&format!("DROP DATABASE {database}")).unwrap();
+        }
     }
 }
