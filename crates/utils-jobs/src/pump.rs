@@ -13,6 +13,7 @@ mod health;
 mod held;
 mod inbox;
 mod lanes;
+mod places;
 
 use std::{
     collections::HashMap,
@@ -23,6 +24,7 @@ use std::{
 use self::{
     ends::{Apart, Unswept, back},
     held::Holding,
+    places::Places,
 };
 pub(crate) use self::{
     health::Health,
@@ -137,6 +139,7 @@ struct Pump {
     draining: bool,
     stopping: Option<Instant>,
     failures: u32,
+    places: Places,
     /// How long the last exchange took.
     exchange: Duration,
     /// Whether ends come in faster than they are written down.
@@ -148,6 +151,7 @@ impl Pump {
     fn new(config: PumpConfig, receiver: mpsc::Receiver<Msg>, inbox: Arc<Inbox>) -> Self {
         let now = Instant::now();
         let started_at = config.jobs.clock().millis();
+        let places = Places::new(config.jobs.store().dialect());
         Self {
             config,
             receiver,
@@ -171,6 +175,7 @@ impl Pump {
             draining: false,
             stopping: None,
             failures: 0,
+            places,
             exchange: Duration::ZERO,
             gathers: false,
             started_at,
@@ -351,7 +356,8 @@ impl Pump {
             return true;
         }
         let free = self.config.lanes.capacity().saturating_sub(self.held.calls());
-        let wants = if claims { self.config.lanes.wants(free, self.held.lanes()) } else { Vec::new() };
+        let mut wants = if claims { self.config.lanes.wants(free, self.held.lanes()) } else { Vec::new() };
+        let from_front = !self.places.begin(&mut wants, free, now);
         let held: Vec<String> = if beats {
             self.held.jobs().keys().cloned().chain(self.apart.ids().map(str::to_owned)).collect()
         } else {
@@ -376,6 +382,9 @@ impl Pump {
         self.exchange = now.elapsed();
         match outcome {
             Ok(done) => {
+                if claims && from_front {
+                    self.places.looked(now, self.exchange);
+                }
                 let asked = !wants.is_empty();
                 self.failures = 0;
                 if let Some(outage) = self.config.health.went_well(Instant::now()) {
@@ -495,6 +504,7 @@ impl Pump {
             self.plan_next_claim(now, false); // every lane is at its limit
         }
         for row in done.claimed {
+            self.places.passed(&row, self.config.lanes.lane_of(&row.name));
             if let Some(row) = self.startable(row) {
                 self.deliver(Call::One(Delivery::new(row)));
             }

@@ -97,7 +97,14 @@ impl Lanes {
             }
             for offset in 0..queues {
                 let queue = self.queues[(self.turn + offset) % queues].clone();
-                wants.push(Want { queue, names: each.names.clone(), limit, lane, batch: each.batch });
+                wants.push(Want {
+                    queue,
+                    names: each.names.clone(),
+                    limit,
+                    lane,
+                    batch: each.batch,
+                    behind: None,
+                });
             }
         }
         wants

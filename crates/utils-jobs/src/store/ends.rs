@@ -87,18 +87,16 @@ fn end_alike<'a, C: JobConn>(ending: &Ending<'a>, first: &'a Finish, all: &[&'a 
         let (result, error) = (first.result.as_deref(), first.error.as_deref());
         update.push_with(", result = ?, error = ?", [Value::OptText(result), Value::OptText(error)]);
     }
-    update.push_with(
-        " WHERE worker = ? AND state = 1 AND attempts = ? AND ",
-        [Value::Text(ending.worker), Value::Int(first.attempts)],
-    );
+    update.push(" WHERE ");
     update.push_in::<C>("id", all.iter().map(|each| each.id.as_str()));
+    update.push_with(
+        &format!(" AND attempts = ? AND {}", sql::held_by(C::DIALECT)),
+        [Value::Int(first.attempts), Value::Text(ending.worker)],
+    );
     update.kept(if C::DIALECT == Dialect::Postgres { ending.in_round } else { all.len() == 1 })
 }
 
 /// Ends in the same state, on PostgreSQL.
-///
-/// The conditions are such that no index but that of the ids is of use: by that of running jobs, of which there are few
-/// most of the time, the server likes to compare each of those with each of these.
 fn end_each<'a>(ending: &Ending<'a>, first: &Finish, all: &[&'a Finish]) -> Statement<'a> {
     let mut update = Statement::new("UPDATE utils_jobs SET ");
     set_state(&mut update, ending, first);
@@ -119,8 +117,9 @@ fn end_each<'a>(ending: &Ending<'a>, first: &Finish, all: &[&'a Finish]) -> Stat
         " FROM unnest(?, ?, ?, ?, ?) AS ended (ended_id, ended_attempts, ended_run_at, ended_result, ended_error)",
         arrays.map(Value::Array),
     );
+    let held = sql::held_by(Dialect::Postgres);
     update.push_with(
-        " WHERE id = ended_id AND attempts = ended_attempts AND worker IS NOT DISTINCT FROM ? AND state + 0 = 1",
+        &format!(" WHERE id = ended_id AND attempts = ended_attempts AND {held}"),
         [Value::Text(ending.worker)],
     );
     update.kept(ending.in_round)
@@ -167,8 +166,8 @@ pub(crate) fn finish_alone<C: JobConn>(
     use diesel::result::{DatabaseErrorKind as Kind, Error};
     let mut touch = Statement::new(format!("UPDATE {} SET ", sql::by_id::<C>()));
     touch.push_with(
-        "lease_until = lease_until WHERE id = ? AND worker = ? AND attempts = ? AND state = 1",
-        [Value::Text(&end.id), Value::Text(ending.worker), Value::Int(end.attempts)],
+        &format!("lease_until = lease_until WHERE id = ? AND attempts = ? AND {}", sql::held_by(C::DIALECT)),
+        [Value::Text(&end.id), Value::Int(end.attempts), Value::Text(ending.worker)],
     );
     conn.execute(touch)?;
     if end.has_next {
@@ -200,13 +199,16 @@ pub(super) fn save_progress<C: JobConn>(
 ) -> QueryResult<usize> {
     let mut update = Statement::new(format!("UPDATE {} SET ", sql::by_id::<C>()));
     update.push_with(
-        "progress = ?, progress_note = ? WHERE id = ? AND worker = ? AND attempts = ? AND state = 1",
+        &format!(
+            "progress = ?, progress_note = ? WHERE id = ? AND attempts = ? AND {}",
+            sql::held_by(C::DIALECT)
+        ),
         [
             Value::Double(progress.fraction),
             Value::Text(&progress.note),
             Value::Text(&progress.id),
-            Value::Text(worker),
             Value::Int(progress.attempts),
+            Value::Text(worker),
         ],
     );
     conn.execute(update)

@@ -230,6 +230,16 @@ pub(crate) struct Want {
     pub lane: usize,
     /// Jobs that are handled together: one batch of them, if it is ready.
     pub batch: Option<Batching>,
+    /// Those behind this one come first. Only to save time: if they are too few, all are looked through.
+    pub behind: Option<Place>,
+}
+
+/// Where a job stands in its queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub priority: i32,
+    pub run_at: i64,
+    pub id: String,
 }
 
 /// When a batch is ready: it is full, or its first job has waited long enough for more.

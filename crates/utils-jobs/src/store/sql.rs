@@ -7,7 +7,10 @@ use super::{
     ends::{self, Ending},
     flow,
     insert::{insert, notify},
-    row::{Batching, CLAIMED, Claimed, Count, Lease, Names, NewRow, RECORD, Record, SeenWorker, Want, state},
+    row::{
+        Batching, CLAIMED, Claimed, Count, Lease, Names, NewRow, Place, RECORD, Record, SeenWorker, Want,
+        state,
+    },
 };
 use crate::list::{Filter, Order};
 
@@ -62,9 +65,26 @@ fn claim<C: JobConn>(
     want: &Want,
     limit: usize,
 ) -> QueryResult<Vec<Claimed>> {
-    let Some(pick) = pick::<C>(round, want, limit) else { return Ok(Vec::new()) };
+    let mut claimed = match &want.behind {
+        Some(place) => claim_from(conn, round, want, Some(place), limit)?,
+        None => Vec::new(),
+    };
+    if claimed.len() < limit {
+        claimed.extend(claim_from(conn, round, want, None, limit - claimed.len())?);
+    }
+    Ok(claimed)
+}
+
+fn claim_from<C: JobConn>(
+    conn: &mut C,
+    round: &Round<'_>,
+    want: &Want,
+    behind: Option<&Place>,
+    limit: usize,
+) -> QueryResult<Vec<Claimed>> {
+    let Some(pick) = pick::<C>(round, want, behind, limit) else { return Ok(Vec::new()) };
     if C::DIALECT == Dialect::Mysql {
-        let ids = lock(conn, pick)?;
+        let ids = ids(conn, pick.kept(true))?;
         return take_ids(conn, round, &ids);
     }
     let mut no_ids = Vec::new();
@@ -102,8 +122,8 @@ fn claim_batch<C: JobConn>(
             return Ok(());
         }
     }
-    let Some(pick) = pick::<C>(round, want, batching.max) else { return Ok(()) };
-    let ids = lock(conn, pick)?;
+    let Some(pick) = pick::<C>(round, want, None, batching.max) else { return Ok(()) };
+    let ids = ids(conn, pick.kept(true))?;
     if ids.is_empty() || (is_full && ids.len() < batching.max) {
         // Another worker takes these jobs right now; what it leaves may wait for more.
         done.ready_by(round.now.saturating_add(AGAIN));
@@ -113,12 +133,8 @@ fn claim_batch<C: JobConn>(
     Ok(())
 }
 
-/// The ids that a query finds and nobody else has locked, locked from now on.
-fn lock<C: JobConn>(conn: &mut C, mut pick: Statement<'_>) -> QueryResult<Vec<String>> {
-    if C::DIALECT != Dialect::Sqlite {
-        pick.push(" FOR UPDATE SKIP LOCKED");
-    }
-    Ok(conn.texts(pick.kept(true))?.into_iter().map(|row| row.t).collect())
+fn ids<C: JobConn>(conn: &mut C, of: Statement<'_>) -> QueryResult<Vec<String>> {
+    Ok(conn.texts(of)?.into_iter().map(|row| row.t).collect())
 }
 
 fn take_ids<C: JobConn>(conn: &mut C, round: &Round<'_>, ids: &[String]) -> QueryResult<Vec<Claimed>> {
@@ -154,16 +170,41 @@ fn ready<'a, C: JobConn>(round: &Round<'_>, want: &'a Want) -> Option<Statement<
     Some(ready)
 }
 
-/// The ids of the most urgent of them.
-fn pick<'a, C: JobConn>(round: &Round<'_>, want: &'a Want, limit: usize) -> Option<Statement<'a>> {
+/// The ids of the most urgent of them, locked; or of those in the same priority behind a job.
+fn pick<'a, C: JobConn>(
+    round: &Round<'_>,
+    want: &'a Want,
+    behind: Option<&'a Place>,
+    limit: usize,
+) -> Option<Statement<'a>> {
+    let mut ready = ready::<C>(round, want)?;
+    if let Some(place) = behind {
+        let place = [Value::Int(place.priority), Value::Big(place.run_at), Value::Text(&place.id)];
+        ready.push_with(" AND priority = ? AND (run_at, id) > (?, ?)", place);
+    }
     let mut pick = Statement::new("SELECT id AS t");
-    pick.append(ready::<C>(round, want)?);
-    pick.push(match C::DIALECT {
-        Dialect::Mysql => " ORDER BY urgency", // as its index has it
-        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => " ORDER BY priority DESC",
-    });
-    pick.push_with(", run_at, id LIMIT ?", [Value::Big(i64::try_from(limit).unwrap_or(i64::MAX))]);
-    Some(pick)
+    match C::DIALECT {
+        Dialect::Mysql => {
+            pick.append(ready);
+            pick.push(" ORDER BY urgency, run_at, id LIMIT ?"); // as its index has it
+            pick.push(SKIP_LOCKED);
+        }
+        Dialect::Postgres => {
+            // A plan that is kept knows no limit, so it would be one for a tenth of all that waits. It gets one to go by:
+            // powers of two, or there would be a plan for each number of free places.
+            let about = limit.checked_next_power_of_two().unwrap_or(limit);
+            pick.push(" FROM (SELECT id");
+            pick.append(ready);
+            pick.push(&format!(
+                " ORDER BY priority DESC, run_at, id LIMIT {about}{SKIP_LOCKED}) AS ready LIMIT ?"
+            ));
+        }
+        Dialect::Sqlite | Dialect::Memory => {
+            pick.append(ready);
+            pick.push(" ORDER BY priority DESC, run_at, id LIMIT ?");
+        }
+    }
+    Some(pick.bind(i64::try_from(limit).unwrap_or(i64::MAX)))
 }
 
 /// Takes the jobs that a condition finds. MySQL cannot tell which they were, so it needs their ids as well.
@@ -205,7 +246,7 @@ pub(crate) fn renew<C: JobConn>(
 ) -> QueryResult<usize> {
     let mut renewed = 0;
     for chunk in held.chunks(CHUNK) {
-        let mut of = Statement::new("worker = ? AND state = 1 AND ").bind(worker);
+        let mut of = Statement::new(format!("{} AND ", held_by(C::DIALECT))).bind(worker);
         of.push_in::<C>("id", chunk.iter().map(String::as_str));
         renewed += update_some(conn, Statement::new("lease_until = ?").bind(until), of)?;
     }
@@ -311,6 +352,7 @@ fn update_some<C: JobConn>(conn: &mut C, set: Statement<'_>, of: Statement<'_>) 
     let mut ids = Vec::new();
     let mut pick = Statement::new("SELECT id AS t FROM utils_jobs WHERE ");
     pick.append(of);
+    skip_locked::<C>(&mut pick);
     let Some(these) = these(conn, pick, &mut ids)? else { return Ok(0) };
     let mut update = Statement::new(format!("UPDATE {} SET ", by_id::<C>()));
     update.append(set);
@@ -319,19 +361,28 @@ fn update_some<C: JobConn>(conn: &mut C, set: Statement<'_>, of: Statement<'_>) 
     conn.execute(update)
 }
 
-/// A condition for the rows that a query of ids finds, without waiting for anybody: `None` when it finds none.
+const SKIP_LOCKED: &str = " FOR UPDATE SKIP LOCKED";
+
+/// Locks the rows that a query finds, leaving out those that somebody else has locked.
+fn skip_locked<C: JobConn>(query: &mut Statement<'_>) {
+    if C::DIALECT != Dialect::Sqlite {
+        query.push(SKIP_LOCKED);
+    }
+}
+
+/// A condition for the rows that a query of ids finds: `None` when it finds none.
 ///
 /// MySQL has to ask first, into `ids`: an update that looks for its rows by itself locks what it passes, and runs into
 /// deadlocks with those who update by id.
 fn these<'a, C: JobConn>(
     conn: &mut C,
-    mut pick: Statement<'a>,
+    pick: Statement<'a>,
     ids: &'a mut Vec<String>,
 ) -> QueryResult<Option<Statement<'a>>> {
     let mut these = Statement::default();
     match C::DIALECT {
         Dialect::Mysql => {
-            *ids = lock(conn, pick)?;
+            *ids = self::ids(conn, pick)?;
             if ids.is_empty() {
                 return Ok(None);
             }
@@ -340,13 +391,13 @@ fn these<'a, C: JobConn>(
         Dialect::Postgres => {
             // An array is made once; a subquery with a limit may be run again and again by the plan.
             these.push("id = ANY (ARRAY(");
-            pick.push(" FOR UPDATE SKIP LOCKED))");
             these.append(pick);
+            these.push("))");
         }
         Dialect::Sqlite | Dialect::Memory => {
             these.push("id IN (");
-            pick.push(")");
             these.append(pick);
+            these.push(")");
         }
     }
     Ok(Some(these))
@@ -515,12 +566,14 @@ pub(crate) fn purge<C: JobConn>(conn: &mut C, of: i32, before: i64, limit: usize
         flow::orphan(conn, of, before)?;
     }
     let at = at::<C>("finished_at");
-    let old = Statement::new(format!(
+    let old = format!(
         "SELECT id AS t FROM utils_jobs WHERE state = {of} AND finished_at IS NOT NULL AND {at} < ? \
          ORDER BY {at} LIMIT ?"
-    ));
+    );
+    let mut old = Statement::new(old).bind(before).bind(limit);
+    skip_locked::<C>(&mut old);
     let mut ids = Vec::new();
-    let Some(these) = these(conn, old.bind(before).bind(limit), &mut ids)? else { return Ok(0) };
+    let Some(these) = these(conn, old, &mut ids)? else { return Ok(0) };
     let mut delete = Statement::new("DELETE FROM utils_jobs WHERE ");
     delete.append(these);
     conn.execute(delete)
@@ -617,10 +670,51 @@ pub(super) fn by_id<C: JobConn>() -> &'static str {
     }
 }
 
+/// The condition that a worker runs a job, where jobs are looked for by their ids. On PostgreSQL it keeps away from the
+/// index of running jobs: all that have run since the last vacuum are still in there.
+pub(super) fn held_by(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "worker IS NOT DISTINCT FROM ? AND state + 0 = 1",
+        Dialect::Sqlite | Dialect::Mysql | Dialect::Memory => "worker = ? AND state = 1",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[cfg(feature = "postgres")]
     mod postgres {
+        /// A connection to tables that are gone with it.
+        fn own_tables() -> PgConnection {
+            let url = std::env::var("TEST_POSTGRES_URL")
+                .expect("TEST_POSTGRES_URL must name a PostgreSQL database");
+            let mut conn = PgConnection::establish(&url).unwrap();
+            conn.batch_execute("SET search_path TO pg_temp").unwrap();
+            crate::migrate(&mut conn).unwrap();
+            conn
+        }
+
+        #[test]
+        fn those_behind_a_place_are_taken_first_and_then_the_others() {
+            let mut conn = own_tables();
+            conn.batch_execute(
+                "INSERT INTO utils_jobs (id, name, queue, args, state, priority, attempts, max_attempts, run_at, \
+                 created_at, meta) SELECT id, 'job', 'default', '', 0, priority, 0, 3, 1, 1, '{}' \
+                 FROM (VALUES ('urgent', 1), ('a', 0), ('b', 0), ('c', 0), ('d', 0), ('later', -1)) AS row (id, priority)",
+            )
+            .unwrap();
+            let mut claim = |after: &str, limit| {
+                let behind = Some(Place { priority: 0, run_at: 1, id: after.to_owned() });
+                let (queue, names) = ("default".to_owned(), Names::All);
+                let wants = [Want { queue, names, limit, lane: 0, batch: None, behind }];
+                let round_of = Round { worker: "w", wants: &wants, limit, ..Round::default() };
+                let done = conn.round_tx(|conn| round(conn, &round_of)).unwrap();
+                done.claimed.into_iter().map(|row| row.id).collect::<Vec<_>>()
+            };
+            assert_eq!(claim("a", 2), ["b", "c"]);
+            assert_eq!(claim("c", 3), ["d", "urgent", "a"], "too few behind it");
+            assert_eq!(claim("d", 3), ["later"]);
+        }
+
         use diesel::{
             Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
             sql_types::Text,
@@ -629,7 +723,7 @@ mod tests {
         use crate::store::{
             Round,
             conn::{Raw, Statement},
-            row::{Finish, Names, Want, state},
+            row::{Finish, Names, Place, Want, state},
             sql::round,
         };
 
@@ -642,16 +736,11 @@ mod tests {
         /// Or every exchange would read a whole table that has grown since the worker began.
         #[test]
         fn plans_that_were_made_for_an_empty_table_go_by_an_index() {
-            let url = std::env::var("TEST_POSTGRES_URL")
-                .expect("TEST_POSTGRES_URL must name a PostgreSQL database");
-            let mut conn = PgConnection::establish(&url).unwrap();
-            // everything is gone with the connection
-            conn.batch_execute("SET search_path TO pg_temp").unwrap();
-            crate::migrate(&mut conn).unwrap();
+            let mut conn = own_tables();
             conn.batch_execute("VACUUM ANALYZE utils_jobs").unwrap();
 
             let queue = "default".to_owned();
-            let wants = [Want { queue, names: Names::All, limit: 8, lane: 0, batch: None }];
+            let wants = [Want { queue, names: Names::All, limit: 8, lane: 0, batch: None, behind: None }];
             let end = |id: &str, result: &str| Finish {
                 id: id.to_owned(),
                 attempts: 1,
@@ -681,6 +770,7 @@ mod tests {
                     sql_query(format!("EXPLAIN EXECUTE {}", statement.t)).load(&mut conn).unwrap();
                 let plan = plan.into_iter().map(|line| line.line).collect::<Vec<_>>().join("\n");
                 assert!(plan.contains("Index") && !plan.contains("Seq Scan on utils_jobs"), "{plan}");
+                assert!(!plan.contains("utils_jobs_running"), "{plan}");
             }
         }
     }

@@ -164,6 +164,7 @@ impl Worker {
             limit: 1,
             lane,
             batch: *batch,
+            behind: None,
         };
         queues.iter().flat_map(|queue| kinds.iter().enumerate().map(move |kind| want(queue, kind))).collect()
     }
