@@ -99,7 +99,7 @@ impl Worker {
             registry: Arc::default(),
             data: Arc::default(),
             queues: Vec::new(),
-            concurrency: cores * 4,
+            concurrency: cores * 8,
             prefetch: 0,
             only_known: false,
             shutdown_within: Duration::from_secs(30),
@@ -153,7 +153,8 @@ impl Worker {
         self
     }
 
-    /// Sets how many jobs run at once, a [batch](Self::handle_batches) counting as one. Default: four for each core.
+    /// Sets how many jobs run at once, a [batch](Self::handle_batches) counting as one. Default: eight for each core, as
+    /// jobs wait most of the time.
     pub fn concurrency(mut self, jobs: usize) -> Self {
         self.concurrency = jobs.max(1);
         self
