@@ -122,15 +122,19 @@ impl<'a> Statement<'a> {
         self.binds.extend(other.binds);
     }
 
-    /// Appends the condition that a column has one of these values.
-    pub fn push_in<C: JobConn>(&mut self, column: &str, values: impl ExactSizeIterator<Item = &'a str>) {
+    /// Appends the condition that a column has one of these values. There are few texts of it, so the statement may be kept.
+    pub fn push_in<C: JobConn>(&mut self, column: &str, values: impl Iterator<Item = &'a str>) {
+        let mut values: Vec<&str> = values.collect();
         self.push(column);
         if C::DIALECT == Dialect::Postgres {
-            self.push_with(" = ANY (?)", [Value::Array(Array::Texts(values.collect()))]);
+            self.push_with(" = ANY (?)", [Value::Array(Array::Texts(values))]);
         } else {
+            // one, two, four, eight … of them, the last one as often as it takes
+            let last = values.last().copied();
+            values.resize(values.len().next_power_of_two(), last.unwrap_or_default());
             let mut marks = "?, ".repeat(values.len());
             marks.truncate(marks.len().saturating_sub(2));
-            self.push_with(&format!(" IN ({marks})"), values.map(Value::Text));
+            self.push_with(&format!(" IN ({marks})"), values.into_iter().map(Value::Text));
         }
     }
 }

@@ -93,7 +93,7 @@ fn end_alike<'a, C: JobConn>(ending: &Ending<'a>, first: &'a Finish, all: &[&'a 
         &format!(" AND attempts = ? AND {}", sql::held_by(C::DIALECT)),
         [Value::Int(first.attempts), Value::Text(ending.worker)],
     );
-    update.kept(if C::DIALECT == Dialect::Postgres { ending.in_round } else { all.len() == 1 })
+    update.kept(C::DIALECT != Dialect::Postgres || ending.in_round)
 }
 
 /// Ends in the same state, on PostgreSQL.

@@ -224,13 +224,13 @@ fn take<C: JobConn>(
     .bind(round.now);
     take.append(these);
     let mut claimed = if C::DIALECT == Dialect::Mysql {
-        conn.execute(take)?;
+        conn.execute(take.kept(true))?;
         let mut rows = Statement::new(format!("SELECT {CLAIMED} FROM utils_jobs WHERE "));
         rows.push_in::<C>("id", ids.iter().map(String::as_str));
-        conn.claimed(rows)?
+        conn.claimed(rows.kept(true))?
     } else {
         take.push(&format!(" RETURNING {CLAIMED}"));
-        conn.claimed(take.kept(ids.is_empty() || C::DIALECT == Dialect::Postgres))?
+        conn.claimed(take.kept(true))?
     };
     claimed.sort_by(|a, b| (-a.priority, a.run_at, &a.id).cmp(&(-b.priority, b.run_at, &b.id)));
     Ok(claimed)
