@@ -73,7 +73,8 @@ where
     /// that a token stolen before it is worth nothing after it.
     ///
     /// # Errors
-    /// As [`login`](Self::login); the session they had goes on then.
+    /// As [`login`](Self::login), also when the session they had could not be ended; it goes on then, and the new one,
+    /// whose tokens nobody has, is ended if the store answers by now.
     pub async fn replace(
         &self,
         user: &str,
@@ -82,7 +83,15 @@ where
         client: Client,
     ) -> Result<Pair, Error> {
         let pair = self.login(user, data, client).await?;
-        self.revoke(Which::One { user, id: session }, Why::Replaced).await?;
+        if let Err(error) = self.revoke(Which::One { user, id: session }, Why::Replaced).await {
+            if let Err(error) = self.revoke(Which::One { user, id: pair.session }, Why::Replaced).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a session that nobody has the tokens of goes on until it is purged"
+                );
+            }
+            return Err(error);
+        }
         Ok(pair)
     }
 

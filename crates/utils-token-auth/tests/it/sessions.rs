@@ -1,5 +1,12 @@
 //! Sessions: the requirements S1 to S8, and the attacks on sessions.
-use std::time::Duration;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use utils_token_auth::{
     Client, Error, EventKind, MemoryStore, Policy, PolicyError, Severity, Stale, Store, TestClock, TokenAuth,
@@ -7,6 +14,7 @@ use utils_token_auth::{
 };
 
 use crate::{
+    hooked::Hooked,
     spy::Spy,
     support::{DAY, HOUR, MINUTE, SECOND, START, User, World, hex, keys},
 };
@@ -259,6 +267,22 @@ async fn s8_a_session_gets_a_new_id_when_privileges_change() {
     assert!(matches!(world.auth.verify(&before.token), Err(Error::Revoked)));
     world.refused(&before.refresh_token.unwrap()).await;
     assert_eq!(world.auth.list("ana", None).await.unwrap().len(), 1);
+}
+
+#[actix_web::test]
+async fn a_session_that_could_not_be_replaced_is_the_only_one_still() {
+    let revokes = Arc::new(AtomicUsize::new(0));
+    let store = Hooked::before(move |method| {
+        let first = method == "revoke" && revokes.fetch_add(1, Ordering::SeqCst) == 0;
+        std::future::ready(if first { Err(io::Error::other("the store is away")) } else { Ok(()) })
+    });
+    let world = World::on(store, Policy::default());
+    let before = world.login("ana").await;
+    let refused = world.auth.replace("ana", before.session, (), Client::unknown()).await;
+    assert!(matches!(refused, Err(Error::Store(_))), "{refused:?}");
+    world.verify(&before.token);
+    let sessions = world.auth.list("ana", None).await.unwrap();
+    assert_eq!(sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [before.session]);
 }
 
 #[actix_web::test]
