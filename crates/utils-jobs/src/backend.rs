@@ -9,7 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use apalis_codec::json::JsonCodec;
@@ -23,7 +23,8 @@ use ulid::Ulid;
 pub use self::ack::{AckLayer, AckService};
 use crate::{
     Job, Jobs, JobsError, JobsSettings, Policy,
-    pump::{self, Call, Delivery, Health, Inbox, Lanes, Msg, PumpConfig},
+    failed::AttemptEnd,
+    pump::{self, Call, Health, Inbox, Lanes, Msg, PumpConfig},
     run::{Registry, dead, panic_text},
     schedule::Planned,
     store::row::{Claimed, NewRow},
@@ -274,9 +275,18 @@ impl<A> Backend for Storage<A> {
                 Ok(args) => return Poll::Ready(Some(Ok(task(args, &call)))),
                 // A job that cannot be read is a dead letter; the worker goes on.
                 Err(error) => {
-                    for Delivery { claimed, .. } in call.deliveries() {
-                        tracing::warn!(job = %claimed.id, name = %claimed.name, %error, "a job cannot be read");
-                        let finish = dead(claimed, format!("its arguments cannot be read: {error}"));
+                    let error = format!("its arguments cannot be read: {error}");
+                    for delivery in call.deliveries() {
+                        let finish = dead(&delivery.claimed, &*error);
+                        self.feed.jobs.attempt_ended(&AttemptEnd {
+                            delivery,
+                            worker: worker.name(),
+                            finish: &finish,
+                            error: Some(&Unreadable(error.clone())),
+                            is_known: true,
+                            began: self.feed.jobs.clock().millis(),
+                            run: Duration::ZERO,
+                        });
                         let _ = self.feed.sender.send(Msg::Finished(finish));
                     }
                 }
@@ -295,6 +305,11 @@ impl<A> Backend for Storage<A> {
         self.feed.inbox.poll_closed(cx).map(Ok)
     }
 }
+
+/// The error of a job whose arguments cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unreadable(String);
 
 /// A batch has no id and no attempts of its own, and writes the ends of its jobs down itself.
 fn task<A>(args: A, call: &Call) -> Task<A> {
@@ -326,8 +341,9 @@ impl<A> BackendConfig for Storage<A> {
         self.feed.jobs.settings()
     }
 
-    fn middleware(&mut self, _: &mut WorkerContext) -> AckLayer {
-        AckLayer::new(self.feed.jobs.clone(), Arc::clone(&self.feed.plan.registry), self.feed.sender.clone())
+    fn middleware(&mut self, worker: &mut WorkerContext) -> AckLayer {
+        let registry = Arc::clone(&self.feed.plan.registry);
+        AckLayer::new(self.feed.jobs.clone(), worker.name().into(), registry, self.feed.sender.clone())
     }
 }
 

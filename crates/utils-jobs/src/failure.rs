@@ -38,11 +38,6 @@ impl Failure {
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
     }
-
-    /// The error and its causes, in one line without control characters, of at most 4,000 characters.
-    pub(crate) fn line(&self) -> String {
-        error_line(&*self.error)
-    }
 }
 
 /// Failures that do not leave the next step to the policy.

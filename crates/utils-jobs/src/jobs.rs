@@ -28,6 +28,7 @@ pub use self::{
 use crate::{
     Clock, Job, JobConn, JobsError, JobsSettings, Sessions, SessionsError,
     backend::Storage,
+    failed::Hooks,
     metrics::Recorder,
     pump::Msg,
     store::{Dialect, RoundDone, Store, watched::Watched},
@@ -85,6 +86,7 @@ struct Inner {
     permits: Arc<Semaphore>,
     listens: AtomicBool,
     recorder: Recorder,
+    hooks: Hooks,
 }
 
 impl Jobs {
@@ -126,7 +128,13 @@ impl Jobs {
         JobsBuilder::new()
     }
 
-    fn new(store: Arc<dyn Store>, settings: JobsSettings, clock: Clock, release: String) -> Self {
+    fn new(
+        store: Arc<dyn Store>,
+        settings: JobsSettings,
+        clock: Clock,
+        release: String,
+        hooks: Hooks,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(store.parallel()));
         Self {
             own: None,
@@ -141,6 +149,7 @@ impl Jobs {
                 permits,
                 listens: AtomicBool::new(false),
                 recorder: Recorder::default(),
+                hooks,
             }),
         }
     }
@@ -213,6 +222,10 @@ impl Jobs {
             Arc::new(Watched::new(Arc::clone(store), own, limit))
         });
         Ok(Self { inner: Arc::clone(&self.inner), own })
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.inner.hooks
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {

@@ -64,6 +64,7 @@ mod broker;
 mod clock;
 mod context;
 mod error;
+mod failed;
 mod failure;
 mod id;
 mod job;
@@ -74,6 +75,7 @@ mod migrations;
 mod policy;
 mod pump;
 mod run;
+mod running;
 mod schedule;
 mod sessions;
 mod settings;
@@ -101,6 +103,7 @@ pub use crate::{
     clock::Clock,
     context::{Context, Stopping},
     error::JobsError,
+    failed::{FailedAttempt, Panicked, WorkerLost},
     failure::{Failure, Retry},
     id::{AnyJob, JobId},
     job::{Enqueue, Job, NewJob},
@@ -109,6 +112,7 @@ pub use crate::{
     metrics::METRICS_CONTENT_TYPE,
     migrations::migrate,
     policy::Policy,
+    running::RunningJob,
     sessions::{PoolSettings, SessionConn, Sessions, SessionsBuilder, SessionsError, WorkError, WorkPanic},
     settings::JobsSettings,
     store::conn::JobConn,

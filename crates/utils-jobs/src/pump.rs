@@ -464,6 +464,11 @@ impl Pump {
         }
         if done.reaped > 0 {
             tracing::warn!(jobs = done.reaped, "took back jobs of workers that died or stalled");
+            match self.config.jobs.store().buried(clock) {
+                Ok(buried) => self.config.jobs.tell_of_buried(&buried),
+                // They are dead letters all the same; only nobody is told.
+                Err(error) => tracing::warn!(%error, "which of them are dead letters now could not be read"),
+            }
         }
         for end in self.ends.drain(..) {
             self.config.jobs.announce_end(&end.id);

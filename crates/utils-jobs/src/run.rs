@@ -20,9 +20,10 @@ use tokio::{
 use tracing::Instrument;
 
 use crate::{
-    BatchJob, Clock, Context, Failure, Job, Jobs, Policy, Retry, Stopping,
+    BatchJob, Clock, Context, Failure, Job, Jobs, Policy, Retry, RunningJob, Stopping,
     clock::millis,
     context::DataMap,
+    failed::{AttemptEnd, Panicked},
     failure::{Next, error_line, one_line},
     pump::{Delivery, Msg},
     store::row::{Batching, Claimed, Finish, state},
@@ -143,15 +144,9 @@ impl Runner {
             span.record("trace_id", trace.trace_id());
             span.record("parent_id", trace.parent_id());
         }
-        let failed = match self.attempt(&delivery).instrument(span.clone()).await {
-            Ok(output) => {
-                tracing::debug!(parent: &span, "done");
-                return Ok(output);
-            }
-            Err(failure) => failure,
-        };
-        tracing::debug!(parent: &span, error = %failed.line(), "failed");
-        Err(failed.into())
+        let output = self.attempt(&delivery).instrument(span.clone()).await?;
+        tracing::debug!(parent: &span, "done");
+        Ok(output)
     }
 
     /// The end of an attempt that began at this time, counted among the metrics.
@@ -162,10 +157,17 @@ impl Runner {
             Ok(output) => Ok(output.get().to_owned()),
             Err(error) => Err(error as &(dyn std::error::Error + 'static)),
         };
-        let end = end_of(claimed, policy, outcome, self.jobs.clock());
-        let wait = Duration::from_millis(u64::try_from(began - claimed.run_at).unwrap_or(0));
-        self.jobs.recorder().record(claimed, &end, policy.is_some(), wait, run);
-        end
+        let finish = end_of(claimed, policy, outcome.clone(), self.jobs.clock());
+        self.jobs.attempt_ended(&AttemptEnd {
+            delivery,
+            worker: &self.worker,
+            finish: &finish,
+            error: outcome.err().map(cause_of),
+            is_known: policy.is_some(),
+            began,
+            run,
+        });
+        finish
     }
 
     fn context(&self, delivery: &Delivery) -> Context {
@@ -196,6 +198,7 @@ impl Runner {
         let stop = delivery.control.subscribe();
         let ctx = self.context(delivery);
         let trace = ctx.trace();
+        let job = RunningJob::new(&ctx, 1);
         // Reading the arguments is code of the application's as well: it may panic, or take its time.
         let (start, args) = (registered.start, Arc::clone(claimed));
         let mut running: Running = Box::pin(async move {
@@ -203,6 +206,7 @@ impl Runner {
                 .map_err(|error| Retry::never(format!("its arguments cannot be read: {error}")))?;
             running.await
         });
+        running = Box::pin(job.scope(running));
         if let Some(trace) = trace {
             running = Box::pin(trace.scope(running));
         }
@@ -226,6 +230,13 @@ pub(crate) fn raw(output: &impl serde::Serialize) -> Outcome {
         Err(panic) => format!("panicked: {}", panic_text(&*panic)),
     };
     Err(Retry::never(format!("its result cannot be written: {failed}")).into())
+}
+
+/// What went wrong, where it stands in one of our own errors.
+pub(crate) fn cause_of<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    next_of(error).0
 }
 
 /// The task of a call; when its supervisor is dropped, the call ends with it.
@@ -303,7 +314,7 @@ fn broken_off(error: JoinError) -> Failure {
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    Failure::new(format!("panicked: {}", panic_text(panic)))
+    Failure::new(Panicked(panic_text(panic).to_owned()))
 }
 
 fn too_long(policy: &Policy) -> Failure {
@@ -441,10 +452,6 @@ fn next_of<'a>(
 }
 
 impl Attempt {
-    fn line(&self) -> String {
-        error_line(&*self.error)
-    }
-
     /// The worker stops before the job has ended.
     pub(crate) fn put_back() -> Self {
         Failure { error: "put back because its worker stopped".into(), next: Next::Release }.into()

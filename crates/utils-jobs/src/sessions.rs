@@ -19,6 +19,7 @@ pub use self::{
     connection::SessionConn,
     error::{SessionsError, WorkError, WorkPanic},
 };
+use crate::{running, trace};
 
 /// Diesel connections for handlers, jobs and scripts: one bounded pool, shared by its clones.
 ///
@@ -158,13 +159,13 @@ impl<C: SessionConn> Sessions<C> {
         let permit = tokio::time::timeout(self.timeout, Arc::clone(&self.permits).acquire_owned()).await;
         let pool = self.pool.clone();
         let span = tracing::Span::current();
-        let done = handle.spawn_blocking(crate::trace::inherit(move || {
+        let done = handle.spawn_blocking(running::inherit(trace::inherit(move || {
             // Dropped last, after the connection is back in the pool. Without a permit the pool is still asked
             // once, without waiting: its error tells why connections are missing.
             let _permit = permit;
             let wait = deadline.saturating_duration_since(Instant::now());
             span.in_scope(|| work_on(pool.get_timeout(wait), work))
-        }));
+        })));
         let ended = match self.answer_within {
             Some(limit) => {
                 let left = deadline.saturating_duration_since(Instant::now()) + limit;

@@ -14,8 +14,9 @@ use tower::{Layer, Service};
 use super::policy_of;
 use crate::{
     Jobs,
+    failed::AttemptEnd,
     pump::{Delivery, Msg},
-    run::{Registry, dead, end_of, panic_text},
+    run::{Registry, cause_of, dead, end_of, panic_text},
 };
 
 /// Writes the end of each attempt down. It is outermost, so that the errors of other layers, time-outs and caught panics
@@ -27,6 +28,7 @@ pub struct AckLayer {
 
 struct Ends {
     jobs: Jobs,
+    worker: Arc<str>,
     registry: Arc<Registry>,
     pump: mpsc::Sender<Msg>,
 }
@@ -39,8 +41,13 @@ pub struct AckService<S> {
 }
 
 impl AckLayer {
-    pub(super) fn new(jobs: Jobs, registry: Arc<Registry>, pump: mpsc::Sender<Msg>) -> Self {
-        Self { ends: Arc::new(Ends { jobs, registry, pump }) }
+    pub(super) fn new(
+        jobs: Jobs,
+        worker: Arc<str>,
+        registry: Arc<Registry>,
+        pump: mpsc::Sender<Msg>,
+    ) -> Self {
+        Self { ends: Arc::new(Ends { jobs, worker, registry, pump }) }
     }
 }
 
@@ -105,8 +112,15 @@ impl Ends {
             },
             Err(error) => end_of(claimed, policy, Err(&**error), clock),
         };
-        let wait = Duration::from_millis(u64::try_from(began - claimed.run_at).unwrap_or(0));
-        self.jobs.recorder().record(claimed, &finish, policy.is_some(), wait, run);
+        self.jobs.attempt_ended(&AttemptEnd {
+            delivery,
+            worker: &self.worker,
+            finish: &finish,
+            error: outcome.as_ref().err().map(|error| cause_of(&**error)),
+            is_known: policy.is_some(),
+            began,
+            run,
+        });
         let _ = self.pump.send(Msg::Finished(finish));
     }
 }

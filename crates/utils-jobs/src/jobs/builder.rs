@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use super::Jobs;
 use crate::{
-    Clock, JobConn, JobsError, JobsSettings, Sessions,
+    Clock, FailedAttempt, JobConn, JobsError, JobsSettings, Sessions,
     broker::{Broker, Engine},
-    store::{diesel::DieselStore, memory::MemoryStore},
+    failed::Hooks,
+    store::{Store, diesel::DieselStore, memory::MemoryStore},
 };
 
 /// Makes [`Jobs`] with settings of their own.
@@ -26,6 +27,7 @@ pub struct JobsBuilder {
     settings: JobsSettings,
     clock: Clock,
     release: String,
+    hooks: Hooks,
 }
 
 impl JobsBuilder {
@@ -34,6 +36,7 @@ impl JobsBuilder {
             settings: JobsSettings::default(),
             clock: Clock::system(),
             release: utils_release::release().to_owned(),
+            hooks: Hooks::default(),
         }
     }
 
@@ -80,6 +83,48 @@ impl JobsBuilder {
         self
     }
 
+    /// Adds one who is told of every attempt that failed in a worker of this process, whether the job is tried again or is
+    /// a dead letter now; such as `utils_sentry::report_job`. It is called at the end of the attempt and must not block.
+    /// All of them are in the log as well, dead letters as errors and the others as warnings.
+    ///
+    /// Not told are jobs that were cancelled, put back or lost to another worker.
+    ///
+    /// # Examples
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// use std::sync::{Arc, Mutex};
+    /// use utils_jobs::{Clock, Context, Failure, Job, Jobs, Retry, Worker};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Charge;
+    ///
+    /// impl Job for Charge {
+    ///     const NAME: &'static str = "bank.charge";
+    ///     type Output = ();
+    ///     async fn run(self, _: Context) -> Result<(), Failure> {
+    ///         Err(Retry::never("the card was refused"))
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let told = Arc::new(Mutex::new(Vec::new()));
+    /// let telling = Arc::clone(&told);
+    /// let jobs = Jobs::builder()
+    ///     .on_failure(move |failed| {
+    ///         telling.lock().unwrap().push(format!("{} {}: {}", failed.name, failed.is_dead, failed.error));
+    ///     })
+    ///     .open("memory:")?;
+    /// jobs.enqueue(Charge).await?;
+    /// Worker::new(&jobs).handle::<Charge>().run_due().await?;
+    /// assert_eq!(*told.lock().unwrap(), ["bank.charge true: the card was refused"]);
+    /// # Ok::<(), utils_jobs::JobsError>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn on_failure(mut self, told: impl Fn(&FailedAttempt<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks.add(told);
+        self
+    }
+
     /// Opens the jobs at a broker URL, see [`Jobs::open`]. Settings in the URL win.
     ///
     /// # Errors
@@ -102,12 +147,15 @@ impl JobsBuilder {
     /// Jobs in the application's own database, see [`Jobs::from_sessions`].
     #[must_use]
     pub fn sessions<C: JobConn>(self, sessions: Sessions<C>) -> Jobs {
-        let store = Arc::new(DieselStore::new(sessions));
-        Jobs::new(store, self.settings, self.clock, self.release)
+        self.on(Arc::new(DieselStore::new(sessions)))
     }
 
     pub(super) fn memory(self) -> Jobs {
-        Jobs::new(Arc::new(MemoryStore::default()), self.settings, self.clock, self.release)
+        self.on(Arc::new(MemoryStore::default()))
+    }
+
+    fn on(self, store: Arc<dyn Store>) -> Jobs {
+        Jobs::new(store, self.settings, self.clock, self.release, self.hooks)
     }
 
     #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

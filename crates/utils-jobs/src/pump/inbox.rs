@@ -75,6 +75,11 @@ impl Control {
         });
     }
 
+    /// Why it was told to end, if it was.
+    pub(crate) fn reason(&self) -> Option<Stopping> {
+        *self.stop.borrow()
+    }
+
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Stopping>> {
         self.stop.subscribe()
     }

@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use super::{Attempt, Guarded, Outcome, Runner, after, broken_off, cancelled, lost, panicked, too_long};
 use crate::{
-    Batch, BatchJob, Context, Failure, Policy, Retry, Stopping,
+    Batch, BatchJob, Context, Failure, Policy, Retry, RunningJob, Stopping,
     failure::Next,
     pump::{Delivery, Msg},
 };
@@ -113,13 +113,7 @@ impl Runner {
             worker = %self.worker,
             release = %self.jobs.release(),
         );
-        let outcomes = self.attempt_batch(deliveries, early).instrument(span.clone()).await;
-        for (delivery, outcome) in deliveries.iter().zip(&outcomes) {
-            if let Some(Err(attempt)) = outcome {
-                tracing::debug!(parent: &span, id = %delivery.claimed.id, error = %attempt.line(), "failed");
-            }
-        }
-        outcomes
+        self.attempt_batch(deliveries, early).instrument(span).await
     }
 
     async fn attempt_batch(
@@ -133,8 +127,12 @@ impl Runner {
             let unknown = Retry::never("no job type is handled in batches under this name here");
             return some(all(unknown, deliveries.len()));
         };
-        let members = deliveries.iter().map(|delivery| self.context(delivery)).collect();
-        let running = (batches.start)(members);
+        let members: Vec<Context> = deliveries.iter().map(|delivery| self.context(delivery)).collect();
+        let job = members.first().map(|first| RunningJob::new(first, members.len()));
+        let mut running = (batches.start)(members);
+        if let Some(job) = job {
+            running = Box::pin(job.scope(running));
+        }
         let mut task = Guarded::spawn(policy, running);
         let mut outcomes = supervise(&mut task.0, policy, deliveries, early).await;
         if !policy.blocking {

@@ -297,6 +297,10 @@ impl<C: JobConn> Store for DieselStore<C> {
         self.run(|conn| sql::records(conn, ids))
     }
 
+    fn buried(&self, at: i64) -> Result<Vec<Record>, JobsError> {
+        self.run(|conn| sql::buried(conn, at))
+    }
+
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError> {
         self.run(|conn| sql::list(conn, filter))
     }

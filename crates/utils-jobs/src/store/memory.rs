@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     JobsError,
+    failed::LEASE_RAN_OUT,
     list::{Filter, Order},
 };
 
@@ -153,7 +154,7 @@ impl Table {
             let waits = matches!(record.state, state::WAITING | state::SCHEDULED);
             if record.state == state::RUNNING && row.lease_until < now {
                 reaped += 1;
-                record.error = Some("the worker died or stalled: its lease ran out".to_owned());
+                record.error = Some(LEASE_RAN_OUT.to_owned());
                 record.worker = None;
                 match (record.cancel_requested != 0, record.attempts >= record.max_attempts) {
                     (true, _) => row.end(state::CANCELLED, now),
@@ -369,6 +370,16 @@ impl Store for MemoryStore {
     fn records(&self, ids: &[String]) -> Result<Vec<Record>, JobsError> {
         let table = self.table();
         Ok(ids.iter().filter_map(|id| table.jobs.get(id)).map(|row| row.record.clone()).collect())
+    }
+
+    fn buried(&self, at: i64) -> Result<Vec<Record>, JobsError> {
+        let table = self.table();
+        let is_buried = |record: &&Record| {
+            record.state == state::DEAD
+                && record.finished_at == Some(at)
+                && record.error.as_deref() == Some(LEASE_RAN_OUT)
+        };
+        Ok(table.jobs.values().map(|row| &row.record).filter(is_buried).cloned().collect())
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError> {

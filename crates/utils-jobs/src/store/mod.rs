@@ -198,6 +198,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn record(&self, id: &str) -> Result<Option<Record>, JobsError>;
     /// Those of these jobs that there are, in no order.
     fn records(&self, ids: &[String]) -> Result<Vec<Record>, JobsError>;
+    /// The jobs that were given up at this time, as their workers died.
+    fn buried(&self, at: i64) -> Result<Vec<Record>, JobsError>;
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError>;
     fn counts(&self) -> Result<Vec<Count>, JobsError>;
     /// Counts what has not ended, and dead letters: not the many that are done.

@@ -12,7 +12,10 @@ use super::{
         state,
     },
 };
-use crate::list::{Filter, Order};
+use crate::{
+    failed::LEASE_RAN_OUT,
+    list::{Filter, Order},
+};
 
 /// How many ids go into one statement.
 const CHUNK: usize = 500;
@@ -279,13 +282,13 @@ impl Sweep {
 
     fn set(self, now: i64) -> Statement<'static> {
         match self {
-            Self::Reap => Statement::new(
+            Self::Reap => Statement::new(format!(
                 "state = CASE WHEN cancel_requested = 1 THEN 4 WHEN attempts >= max_attempts THEN 3 ELSE 0 END, \
-                 error = 'the worker died or stalled: its lease ran out', \
+                 error = '{LEASE_RAN_OUT}', \
                  finished_at = CASE WHEN cancel_requested = 1 OR attempts >= max_attempts THEN ? ELSE NULL END, \
                  unique_key = CASE WHEN (cancel_requested = 1 OR attempts >= max_attempts) AND keep_key = 0 THEN NULL \
-                 ELSE unique_key END, worker = NULL, lease_until = NULL",
-            )
+                 ELSE unique_key END, worker = NULL, lease_until = NULL"
+            ))
             .bind(now),
             Self::Expire => Statement::new(
                 "state = 6, finished_at = ?, \
@@ -447,6 +450,15 @@ pub(crate) fn records<C: JobConn>(conn: &mut C, ids: &[String]) -> QueryResult<V
         found.extend(conn.records(some)?);
     }
     Ok(found)
+}
+
+/// The jobs that were given up at this time, as their workers died.
+pub(crate) fn buried<C: JobConn>(conn: &mut C, at: i64) -> QueryResult<Vec<Record>> {
+    let mut buried =
+        Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE state = 3 AND finished_at = ?"));
+    buried = buried.bind(at);
+    buried.push(&format!(" AND error = '{LEASE_RAN_OUT}'"));
+    conn.records(buried)
 }
 
 pub(crate) fn list<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult<Vec<Record>> {

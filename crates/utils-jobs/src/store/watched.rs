@@ -213,6 +213,10 @@ impl Store for Watched {
         self.call(move |store| store.record(&id))
     }
 
+    fn buried(&self, at: i64) -> Result<Vec<Record>, JobsError> {
+        self.call(move |store| store.buried(at))
+    }
+
     fn purge(&self, state: i32, before: i64, limit: usize) -> Result<usize, JobsError> {
         self.call(move |store| store.purge(state, before, limit))
     }

@@ -105,7 +105,7 @@ impl Worker {
                 .collect();
             let round = self.jobs.blocking_round(move |jobs| {
                 let now = jobs.clock().millis();
-                jobs.store().round(&Round {
+                let done = jobs.store().round(&Round {
                     worker: &worker,
                     now,
                     lease_until: now + millis(jobs.settings().lease),
@@ -117,7 +117,11 @@ impl Worker {
                     careful: false,
                     wants: &wants,
                     limit: 1,
-                })
+                })?;
+                if done.reaped > 0 {
+                    jobs.tell_of_buried(&jobs.store().buried(now)?);
+                }
+                Ok(done)
             });
             let mut done = round.await?;
             let calls = match (done.claimed.pop(), done.batches.pop()) {

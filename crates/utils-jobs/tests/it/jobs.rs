@@ -33,5 +33,6 @@ mod seeing;
 mod silent;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod told;
 #[cfg(feature = "actix")]
 mod web;

@@ -1,7 +1,10 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use apalis::prelude::{BoxDynError, TaskSink, WorkerBuilder, WorkerContext};
-use utils_jobs::{State, Worker};
+use utils_jobs::{Clock, Job, Jobs, State, Worker, WorkerLost};
 
 use super::{JobBackend, MINUTE, SOON, lively, quick, settled, status, timeless, worker};
 use crate::jobs::sample::{Log, Long, Mail, Say, Sleeps, say};
@@ -30,7 +33,17 @@ pub async fn a_job_of_a_stalled_worker_runs_again_and_the_first_run_does_not_cou
 }
 
 pub async fn a_job_that_kills_its_workers_is_dead_in_the_end(backend: impl JobBackend) {
-    let jobs = timeless(&backend);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = Arc::clone(&told);
+    let jobs = backend.open(Jobs::builder().clock(Clock::manual()).on_failure(move |failed| {
+        let whose = (failed.id.to_string(), failed.name.to_owned());
+        telling.lock().unwrap().push((
+            whose,
+            failed.attempt,
+            failed.is_dead,
+            failed.error.is::<WorkerLost>(),
+        ));
+    }));
     let id = jobs.enqueue(Sleeps { listens: false }).await.unwrap();
     let mut killed = Vec::new();
     for attempt in 1..=3 {
@@ -46,6 +59,8 @@ pub async fn a_job_that_kills_its_workers_is_dead_in_the_end(backend: impl JobBa
     let dead = status(&jobs, &id).await;
     assert_eq!((dead.state, dead.attempts), (State::Dead, 3));
     assert_eq!(dead.error.as_deref(), Some("the worker died or stalled: its lease ran out"));
+    let whose = (id.to_string(), Sleeps::NAME.to_owned());
+    assert_eq!(*told.lock().unwrap(), [(whose, 3, true, true)], "those who are told of failures");
 }
 
 pub async fn a_stopped_worker_ends_what_runs_and_gives_the_rest_back(backend: impl JobBackend) {
