@@ -27,17 +27,23 @@
 //! - Every report has the release ([`utils_release::release()`]), the site, the environment, the request and
 //!   its id.
 //! - One failure is one report: an answer of 500 and above with its cause, or a panic. 4xx are none.
+//! - With the feature `jobs`, `report_job` reports jobs of `utils-jobs` that failed for good, and what is reported
+//!   from inside a job, a panic too, says which job it was.
 //! - Secrets are replaced by `[Filtered]` before a report leaves: headers, query parameters, and values in
 //!   the extra data whose names say so (`authorization`, `cookie`, `token`, `password`, …), and in texts what
 //!   is announced as a secret (`password=…`, `Bearer …`, `postgres://user:password@…`). Request bodies,
 //!   addresses of clients and the name of the server are not sent.
 mod client;
 mod error;
+#[cfg(feature = "jobs")]
+mod jobs;
 mod middleware;
 mod scrub;
 mod secrets;
 mod settings;
 
+#[cfg(feature = "jobs")]
+pub use crate::jobs::report_job;
 pub use crate::{
     client::{Guard, init},
     error::SentryError,

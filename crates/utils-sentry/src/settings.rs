@@ -109,6 +109,8 @@ fn finish(
         if let Some(site) = &site {
             event.tags.entry("site".to_owned()).or_insert_with(|| site.clone());
         }
+        #[cfg(feature = "jobs")]
+        crate::jobs::tag_running(&mut event);
         // the client puts the host's name here unless it is given one
         event.server_name = server_name.clone().map(Cow::Owned);
         Some(scrub(event))
