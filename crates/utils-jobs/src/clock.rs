@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -9,7 +9,7 @@ use std::{
 /// The time that jobs go by: the system's, or one that a test moves by hand.
 ///
 /// On PostgreSQL and MySQL the system's time is that of the database server: it is asked before the first job is enqueued,
-/// and again now and then, so that a host whose clock is wrong enqueues and runs jobs at the right time.
+/// and again now and then, so that a host whose clock is wrong, or is set, enqueues and runs jobs at the right time.
 ///
 /// # Examples
 /// ```
@@ -26,31 +26,46 @@ use std::{
 pub struct Clock {
     /// `None`: the system's time.
     fixed: Option<i64>,
-    /// Milliseconds on top: moved by hand, or the difference to the database server's clock.
-    offset: Arc<AtomicI64>,
-    /// When it was last compared with the server's.
-    compared: Arc<Mutex<Option<Instant>>>,
+    /// Milliseconds that it was moved by hand.
+    moved: Arc<AtomicI64>,
+    server: Arc<Mutex<Option<Server>>>,
+}
+
+/// What is known of the database server's clock.
+#[derive(Debug, Clone, Copy)]
+struct Server {
+    /// The server's time, and when it was asked: from then on the time passes as by a stop watch, so that nobody who sets
+    /// the host's clock moves it.
+    time: i64,
+    asked: Instant,
+    /// How far the host's clock was from the stop watch, by which one sees that the host slept or its clock was set.
+    drift: i64,
+    /// When it was last compared, or somebody began to.
+    compared: Instant,
 }
 
 /// How often it is compared with the server's by those who only enqueue; workers do so with each heartbeat.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
+/// Clocks are set right by less than this without anybody noticing, in milliseconds.
+const LEAP: u64 = 1_000;
 
 impl Clock {
     /// The system's time.
     #[must_use]
     pub fn system() -> Self {
-        Self { fixed: None, offset: Arc::default(), compared: Arc::default() }
+        Self { fixed: None, moved: Arc::default(), server: Arc::default() }
     }
 
     /// A clock that stands still at 2026-01-01 00:00:00 UTC until it is [moved](Self::advance).
     #[must_use]
     pub fn manual() -> Self {
-        Self { fixed: Some(1_767_225_600_000), offset: Arc::default(), compared: Arc::default() }
+        Self { fixed: Some(1_767_225_600_000), ..Self::system() }
     }
 
-    /// Moves this clock and all its clones forward.
+    /// Moves this clock and all its clones forward. One that goes by the server's time stays with it, as it does when
+    /// the clock of its host is set.
     pub fn advance(&self, by: Duration) {
-        self.offset.fetch_add(millis(by), Ordering::SeqCst);
+        self.moved.fetch_add(millis(by), Ordering::SeqCst);
     }
 
     /// The time now.
@@ -61,7 +76,10 @@ impl Clock {
 
     /// Milliseconds since 1970.
     pub(crate) fn millis(&self) -> i64 {
-        self.fixed.unwrap_or_else(system_millis) + self.offset.load(Ordering::SeqCst)
+        match *self.server() {
+            Some(server) => server.time.saturating_add(millis(server.asked.elapsed())),
+            None => self.own(),
+        }
     }
 
     /// Whether no time passes by itself.
@@ -70,16 +88,16 @@ impl Clock {
     }
 
     /// Follows the clock of a database server, so that the leases of several machines compare.
-    pub(crate) fn follow(&self, server: i64) {
+    pub(crate) fn follow(&self, time: i64) {
         if self.fixed.is_none() {
-            self.offset.store(server - system_millis(), Ordering::SeqCst);
-            *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            let now = Instant::now();
+            *self.server() = Some(Server { time, asked: now, drift: self.drift(), compared: now });
         }
     }
 
     /// Whether it follows the server's clock, once it was told of it.
     pub(crate) fn follows(&self) -> bool {
-        self.fixed.is_some() || self.compared.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.fixed.is_some() || self.server().is_some()
     }
 
     /// Whether it is time to ask the server again. Says so to one of those who ask.
@@ -87,20 +105,46 @@ impl Clock {
         if self.fixed.is_some() {
             return false;
         }
-        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *compared {
+        match &mut *self.server() {
             None => true,
-            Some(last) if last.elapsed() >= COMPARE_EVERY => {
-                *last = Instant::now();
-                true
+            Some(server) => {
+                let drift = self.drift();
+                let is_due =
+                    server.compared.elapsed() >= COMPARE_EVERY || drift.abs_diff(server.drift) > LEAP;
+                if is_due {
+                    (server.compared, server.drift) = (Instant::now(), drift);
+                }
+                is_due
             }
-            Some(_) => false,
         }
     }
 
-    /// The milliseconds on top.
+    /// How far the host's clock is from a stop watch. It stays about the same until the host sleeps, or somebody sets its
+    /// clock.
+    pub(crate) fn drift(&self) -> i64 {
+        self.own().wrapping_sub(watch())
+    }
+
+    /// By how much this clock was moved, by hand or by the server: to be compared with what it was before.
     pub(crate) fn offset(&self) -> i64 {
-        self.offset.load(Ordering::SeqCst)
+        if self.fixed.is_some() {
+            self.moved.load(Ordering::SeqCst)
+        } else {
+            self.millis().wrapping_sub(watch())
+        }
+    }
+
+    /// Whether the host slept or its clock was set between the times at which these drifts were seen.
+    pub(crate) fn has_leapt(&self, before: i64, after: i64) -> bool {
+        self.fixed.is_none() && before.abs_diff(after) > LEAP
+    }
+
+    fn own(&self) -> i64 {
+        self.fixed.unwrap_or_else(system_millis).wrapping_add(self.moved.load(Ordering::SeqCst))
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Server>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,6 +152,12 @@ impl Default for Clock {
     fn default() -> Self {
         Self::system()
     }
+}
+
+/// Milliseconds by a stop watch that nobody sets.
+fn watch() -> i64 {
+    static WATCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+    millis(WATCH.elapsed())
 }
 
 /// Milliseconds since 1970 by the system's clock.

@@ -128,6 +128,8 @@ struct Pump {
     beats: Option<(Instant, Instant)>,
     /// Whether our clock follows the server's.
     in_time: bool,
+    /// Of the host's clock, when it was looked at last.
+    drift: i64,
     claim_at: Instant,
     promote_at: Instant,
     plan_at: Instant,
@@ -152,6 +154,7 @@ impl Pump {
         let now = Instant::now();
         let started_at = config.jobs.clock().millis();
         let places = Places::new(config.jobs.store().dialect());
+        let drift = config.jobs.clock().drift();
         Self {
             config,
             receiver,
@@ -166,6 +169,7 @@ impl Pump {
             beat_at: now,
             beats: None,
             in_time: false,
+            drift,
             claim_at: now,
             promote_at: now,
             plan_at: now,
@@ -260,6 +264,7 @@ impl Pump {
                 self.promote_at = now;
                 self.beat_at = now;
                 self.plan_at = now;
+                self.drift = self.config.jobs.clock().drift();
                 // Nobody missed a beat in a time that has not passed.
                 self.beats =
                     now.checked_sub(self.config.jobs.settings().heartbeat()).map(|since| (now, since));
@@ -339,6 +344,10 @@ impl Pump {
 
     /// One exchange with the table. False when the database refused.
     fn round(&mut self) -> bool {
+        let drift = self.config.jobs.clock().drift();
+        if self.config.jobs.clock().has_leapt(std::mem::replace(&mut self.drift, drift), drift) {
+            self.leapt();
+        }
         // A lease by a clock that is wrong ends at once, or outlives its worker; and others' seem over.
         if !self.in_time
             && let Err(error) = self.follow()
@@ -433,6 +442,15 @@ impl Pump {
         }
         self.in_time = true;
         Ok(())
+    }
+
+    /// The host slept, or its clock was set: the server is asked for the time before anything else is done. Where there is
+    /// none, this host's time is what counts, and others have the time of a heartbeat to renew their leases by it.
+    fn leapt(&mut self) {
+        tracing::warn!(worker = %self.config.worker, "the clock of this host was set, or it slept");
+        self.in_time = false;
+        self.beats = None;
+        self.beat_at = Instant::now();
     }
 
     /// Whether leases that ran out are those of dead workers. After a time in which nobody reached the table, or this

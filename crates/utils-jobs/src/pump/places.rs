@@ -22,6 +22,8 @@ pub(super) struct Places {
 
 /// A look from the front takes at most one in so many parts of the time.
 const RARELY: u32 = 20;
+/// However long an exchange took, urgent jobs wait no longer than this: a lock or a slow disk says nothing of the index.
+const AT_LAST: Duration = Duration::from_secs(1);
 /// With fewer free places, the order counts more than the time.
 const ENOUGH: usize = 8;
 
@@ -45,7 +47,7 @@ impl Places {
     /// What a look from the front has found, and the time that it took.
     pub(super) fn looked(&mut self, now: Instant, took: Duration) {
         self.by_want.clear();
-        self.until = now + took * RARELY;
+        self.until = now + took.saturating_mul(RARELY).min(AT_LAST);
     }
 
     /// A job was taken.
@@ -64,7 +66,7 @@ impl Places {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{ENOUGH, Places};
+    use super::{AT_LAST, ENOUGH, Places};
     use crate::store::{
         Dialect,
         row::{Claimed, Names, Place, Want},
@@ -118,6 +120,11 @@ mod tests {
 
         places.looked(now, Duration::from_millis(1));
         assert_eq!(behind(&places, ENOUGH, now), None, "that look found nothing");
+
+        places.looked(now, Duration::from_secs(15));
+        places.passed(&claimed("a", "5"), 0);
+        assert!(behind(&places, ENOUGH, now + Duration::from_millis(999)).is_some());
+        assert_eq!(behind(&places, ENOUGH, now + AT_LAST), None, "urgent jobs wait no longer");
     }
 
     #[test]

@@ -65,6 +65,32 @@ pub(super) async fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others<P: P
     worker.stop().await.unwrap();
 }
 
+/// As by NTP, by hand, or after the host of a virtual machine has stood still. Nobody's leases are over by that, and what
+/// expires or is delayed does not begin to live by another time where a server tells it.
+pub(super) async fn a_clock_that_is_set_while_jobs_run_takes_no_job_from_others<P: Place>(place: P) {
+    // the other one looks for jobs of the dead more often than this one says that it lives
+    let here = open(&place, quick().lease(Duration::from_secs(6)));
+    let there = open(&place, quick().lease(Duration::from_secs(1)));
+    let worker =
+        Worker::new(&here).handle::<Task>().data(naps(Duration::from_millis(3_500))).start().unwrap();
+    let id = here.enqueue(Task).await.unwrap();
+    running(&here, id.as_str()).await;
+    let other = Worker::new(&there).handle::<Task>().data(naps(Duration::ZERO)).start().unwrap();
+    // until it knows of the others, and may take jobs of the dead
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let later = Task.after(Duration::from_secs(1_800));
+    let later = here.enqueue(later).await.unwrap();
+    for jobs in [&here, &there] {
+        jobs.clock().advance(Duration::from_secs(3_600));
+    }
+    ends_at_once(&here, id.as_str()).await;
+    if P::NAME != "sqlite" {
+        assert_eq!(here.status(&later).await.unwrap().unwrap().state, State::Scheduled);
+    }
+    other.stop().await.unwrap();
+    worker.stop().await.unwrap();
+}
+
 /// Also a clock that is behind: it is moved on until it has gone round.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 fn turn_back(jobs: &Jobs, by: Duration) {

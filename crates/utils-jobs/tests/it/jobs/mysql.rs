@@ -94,6 +94,13 @@ fn the_index_that_claims_read_is_not_a_descending_one() {
 }
 
 #[test]
+fn a_clock_that_is_set_while_jobs_run_takes_no_job_from_others() {
+    super::database::run(super::leases::a_clock_that_is_set_while_jobs_run_takes_no_job_from_others(
+        Mysql::new(),
+    ));
+}
+
+#[test]
 fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others() {
     super::database::run(
         super::leases::a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others(Mysql::new()),

@@ -113,6 +113,13 @@ impl utils_jobs::Job for Never {
 }
 
 #[test]
+fn a_clock_that_is_set_while_jobs_run_takes_no_job_from_others() {
+    super::database::run(super::leases::a_clock_that_is_set_while_jobs_run_takes_no_job_from_others(
+        Postgres::new(),
+    ));
+}
+
+#[test]
 fn a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others() {
     super::database::run(super::leases::a_worker_whose_clock_is_ahead_leaves_the_jobs_of_others(
         Postgres::new(),

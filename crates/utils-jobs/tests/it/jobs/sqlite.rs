@@ -35,6 +35,13 @@ super::flow::cases!(Sqlite::new());
 super::flow::on_databases::database_cases!(Sqlite::new());
 super::database::cases!(Sqlite::new());
 
+#[test]
+fn a_clock_that_is_set_while_jobs_run_takes_no_job_from_others() {
+    super::database::run(super::leases::a_clock_that_is_set_while_jobs_run_takes_no_job_from_others(
+        Sqlite::new(),
+    ));
+}
+
 /// Longer than anybody waits for the lock.
 #[test]
 fn a_worker_survives_another_writer_that_does_not_let_go() {
