@@ -165,6 +165,12 @@ fn system_millis() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 
+/// This time later; a time that no clock can tell, such as `Duration::MAX` from now, is a hundred years away.
+pub(crate) fn later(now: Instant, time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 366 * 86_400);
+    now.checked_add(time).unwrap_or_else(|| now + FAR)
+}
+
 /// A duration in whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)

@@ -334,7 +334,7 @@ impl Jobs {
         });
         let ended = if self.inner.store.dialect().has_server() {
             let limit = self.settings().answer_within;
-            let left = (self.inner.store.patience() + limit).saturating_sub(began.elapsed());
+            let left = self.inner.store.patience().saturating_add(limit).saturating_sub(began.elapsed());
             let ended = tokio::time::timeout(left, done).await;
             ended.map_err(|_| JobsError::Sessions(SessionsError::Unanswered(limit)))?
         } else {

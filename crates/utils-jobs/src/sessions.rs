@@ -19,7 +19,7 @@ pub use self::{
     connection::SessionConn,
     error::{SessionsError, WorkError, WorkPanic},
 };
-use crate::{running, trace};
+use crate::{clock::later, running, trace};
 
 /// Diesel connections for handlers, jobs and scripts: one bounded pool, shared by its clones.
 ///
@@ -154,7 +154,7 @@ impl<C: SessionConn> Sessions<C> {
         E: WorkError,
     {
         let handle = Handle::try_current().map_err(|_| SessionsError::Runtime)?;
-        let deadline = Instant::now() + self.timeout;
+        let deadline = later(Instant::now(), self.timeout);
         // The permit comes before the thread: however many callers wait, no blocking thread does.
         let permit = tokio::time::timeout(self.timeout, Arc::clone(&self.permits).acquire_owned()).await;
         let pool = self.pool.clone();
@@ -168,7 +168,7 @@ impl<C: SessionConn> Sessions<C> {
         })));
         let ended = match self.answer_within {
             Some(limit) => {
-                let left = deadline.saturating_duration_since(Instant::now()) + limit;
+                let left = deadline.saturating_duration_since(Instant::now()).saturating_add(limit);
                 tokio::time::timeout(left, done).await.map_err(|_| SessionsError::Unanswered(limit))?
             }
             None => done.await,

@@ -55,6 +55,9 @@ impl JobsSettings {
         if self.poll < Duration::from_millis(1) {
             return Err("the poll interval must be at least 1 ms");
         }
+        if self.lease.max(self.poll) > A_YEAR {
+            return Err("the lease and the poll interval must be at most a year");
+        }
         if self.answer_within.is_zero() {
             return Err("the time for an answer must be above zero");
         }
@@ -69,6 +72,8 @@ impl JobsSettings {
         self.lease / 3
     }
 }
+
+const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     f64::deserialize(input)

@@ -6,7 +6,7 @@ use std::{
 use super::Jobs;
 use crate::{
     Filter, Job, JobId, JobStatus, JobsError, State,
-    clock::millis,
+    clock::{later, millis},
     pump::Msg,
     store::{CancelFound, row::Record},
 };
@@ -101,7 +101,7 @@ impl Jobs {
     /// [`JobsError::StillRunning`] when the time is over, [`JobsError::NotFound`] when there is no such job,
     /// [`JobsError::Failed`] when it waits for another one that did not end well.
     pub async fn wait_status(&self, id: impl AsRef<str>, time: Duration) -> Result<JobStatus, JobsError> {
-        let deadline = Instant::now() + time;
+        let deadline = later(Instant::now(), time);
         let mut look = Duration::from_millis(10);
         let waits = self.inner.waiting.wait_for(id.as_ref());
         loop {

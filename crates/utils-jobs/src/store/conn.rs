@@ -38,6 +38,14 @@ pub trait Raw: SessionConn {
         self.write_tx(work)
     }
 
+    /// Runs what is ours alone in a transaction.
+    fn own_tx<T, E: From<diesel::result::Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.write_tx(work)
+    }
+
     /// Whether another process has announced new jobs on this connection since the last call (PostgreSQL only).
     fn was_notified(&mut self) -> QueryResult<bool> {
         Ok(false)
@@ -292,7 +300,16 @@ raw!(diesel::PgConnection, diesel::pg::Pg, Dialect::Postgres, push_array, {
     fn round_tx<T>(&mut self, work: impl FnOnce(&mut Self) -> QueryResult<T>) -> QueryResult<T> {
         // The plan of a statement that is kept may be as old as the connection: made for a table that was empty then, it
         // would read all of what is a large one by now. So a plan here must go by an index.
-        transaction(self, "BEGIN; SET LOCAL enable_seqscan = off", work)
+        transaction(self, "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off", work)
+    }
+
+    fn own_tx<T, E: From<diesel::result::Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Whatever the database or the role begins with by default: under REPEATABLE READ, workers that take jobs at the
+        // same time would keep undoing each other's exchanges.
+        transaction(self, "BEGIN ISOLATION LEVEL READ COMMITTED", work)
     }
 
     fn was_notified(&mut self) -> QueryResult<bool> {
@@ -307,11 +324,11 @@ raw!(diesel::PgConnection, diesel::pg::Pg, Dialect::Postgres, push_array, {
 
 /// A transaction that begins in its own way, in one exchange with the server. Inside another one, a savepoint of that.
 #[cfg(feature = "postgres")]
-fn transaction<T>(
+fn transaction<T, E: From<diesel::result::Error>>(
     conn: &mut diesel::PgConnection,
     begin: &str,
-    work: impl FnOnce(&mut diesel::PgConnection) -> QueryResult<T>,
-) -> QueryResult<T> {
+    work: impl FnOnce(&mut diesel::PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
     use diesel::{
         Connection,
         connection::{AnsiTransactionManager as Manager, SimpleConnection, TransactionManager},
@@ -323,14 +340,14 @@ fn transaction<T>(
         Err(error) => {
             // It may have begun, and only Diesel knows nothing of it.
             let _ = conn.batch_execute("ROLLBACK");
-            return Err(error);
+            return Err(error.into());
         }
     }
     match work(conn) {
-        Ok(done) => Manager::commit_transaction(conn).map(|()| done),
+        Ok(done) => Ok(Manager::commit_transaction(conn).map(|()| done)?),
         Err(error) => match Manager::rollback_transaction(conn) {
             Ok(()) | Err(Error::BrokenTransactionManager) => Err(error),
-            Err(rollback) => Err(rollback),
+            Err(rollback) => Err(rollback.into()),
         },
     }
 }

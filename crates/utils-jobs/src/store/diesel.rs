@@ -85,7 +85,7 @@ impl<C: JobConn> DieselStore<C> {
     }
 
     fn tx<T>(&self, work: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
-        self.tx_by(|conn| conn.write_tx(work))
+        self.tx_by(|conn| conn.own_tx(work))
     }
 
     /// What begins a transaction of its own.
@@ -242,7 +242,7 @@ impl<C: JobConn> Store for DieselStore<C> {
             if C::DIALECT == Dialect::Mysql {
                 conn.execute(Statement::new("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))?; // as in `tx`
             }
-            flow::insert(conn, new)
+            conn.own_tx(|conn| flow::insert(conn, new))
         })
     }
 

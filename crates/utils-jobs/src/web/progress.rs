@@ -5,7 +5,7 @@ use futures_util::{Stream, stream};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{JobStatus, Jobs, JobsError, failure::error_line};
+use crate::{JobStatus, Jobs, JobsError, clock, failure::error_line};
 
 /// How a job gets on, as server-sent events: an answer for a handler.
 ///
@@ -93,8 +93,8 @@ impl ProgressStream {
     pub fn events(self) -> impl Stream<Item = Result<Bytes, Infallible>> + 'static {
         let now = Instant::now();
         let following = Following {
-            until: now + self.at_most,
-            comment_at: now + self.keep_alive,
+            until: later(now, self.at_most),
+            comment_at: later(now, self.keep_alive),
             shown: None,
             next: Some(Ok(Some(self.status.clone()))),
             ended: false,
@@ -105,6 +105,10 @@ impl ProgressStream {
             Some((Ok(Bytes::from(event)), following))
         })
     }
+}
+
+fn later(now: Instant, time: Duration) -> Instant {
+    Instant::from_std(clock::later(now.into_std(), time))
 }
 
 /// Where a stream has got to.
@@ -127,7 +131,7 @@ impl Following {
             if let Some(found) = self.next.take()
                 && let Some(event) = self.take(found)
             {
-                self.comment_at = Instant::now() + self.of.keep_alive;
+                self.comment_at = later(Instant::now(), self.of.keep_alive);
                 return Some(event);
             }
             let now = Instant::now();
@@ -135,10 +139,10 @@ impl Following {
                 return None;
             }
             if now >= self.comment_at {
-                self.comment_at = now + self.of.keep_alive;
+                self.comment_at = later(now, self.of.keep_alive);
                 return Some(": still here\n\n".to_owned());
             }
-            let wake = (now + self.of.poll).min(self.comment_at).min(self.until);
+            let wake = later(now, self.of.poll).min(self.comment_at).min(self.until);
             self.of.jobs.end_or(self.of.status.id.as_str(), wake - now).await;
             self.next = Some(self.of.jobs.status(&self.of.status.id).await);
         }

@@ -275,6 +275,21 @@ mod panics {
     }
 }
 
+#[tokio::test]
+async fn who_waits_for_ever_says_so_by_the_longest_time_there_is() {
+    let jobs = Jobs::builder().answer_within(Duration::MAX).open("memory:").unwrap();
+    let gone = jobs.wait_status("nobody", Duration::MAX).await;
+    assert!(matches!(gone, Err(JobsError::NotFound)), "{gone:?}");
+}
+
+#[test]
+fn a_lease_or_a_poll_that_nobody_lives_to_see_is_refused() {
+    for builder in [Jobs::builder().lease(Duration::MAX), Jobs::builder().poll(Duration::MAX)] {
+        let refused = builder.open("memory:").unwrap_err();
+        assert!(refused.to_string().contains("at most a year"), "{refused}");
+    }
+}
+
 /// A worker that has lost a lease, for it stood still, and does not know yet.
 mod one_attempt_at_a_time {
     use std::{

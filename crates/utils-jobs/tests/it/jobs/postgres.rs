@@ -1,5 +1,5 @@
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
-use utils_jobs::{Jobs, JobsBuilder};
+use utils_jobs::{Jobs, JobsBuilder, Worker, WorkerHandle};
 use utils_testing::{job_backend_contract, jobs::JobBackend};
 
 use super::database::{Place, unique};
@@ -110,6 +110,33 @@ impl utils_jobs::Job for Never {
     async fn run(self, _: utils_jobs::Context) -> Result<(), utils_jobs::Failure> {
         Ok(())
     }
+}
+
+/// The default of a database or a role may be another than the server's.
+#[test]
+fn workers_do_not_undo_each_others_exchanges_whatever_the_isolation_by_default() {
+    super::database::run(async {
+        let place = Postgres::new();
+        // one option more, behind the one for the schema
+        let url = format!("{}%20-cdefault_transaction_isolation%3Drepeatable%5C%20read", place.url());
+        let jobs = Jobs::builder().poll(std::time::Duration::from_millis(20)).open(&url).unwrap();
+        jobs.migrate().unwrap();
+        let others = (0..4).map(|_| Jobs::open(&url).unwrap()).collect::<Vec<_>>();
+        let workers = others.iter().map(|jobs| Worker::new(jobs).handle::<Never>().concurrency(8).start());
+        let workers = workers.collect::<Result<Vec<_>, _>>().unwrap();
+        while !workers.iter().all(WorkerHandle::is_ready) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let ids = jobs.enqueue_many((0..4_000).map(|_| Never)).await.unwrap();
+        let done = async || jobs.counts().await.unwrap()["default"].get("done").copied().unwrap_or(0);
+        while done().await < ids.len() as u64 {
+            assert!(workers.iter().all(WorkerHandle::is_ready), "an exchange has failed");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        for worker in workers {
+            worker.stop().await.unwrap();
+        }
+    });
 }
 
 #[test]
