@@ -73,6 +73,8 @@ macro_rules! cases {
                 a_job_of_a_batch_whose_lease_is_lost_costs_the_others_nothing,
                 a_stopped_and_continued_process_cannot_end_a_job_twice,
                 a_second_signal_ends_the_process_at_once,
+                a_second_signal_ends_a_process_whose_runtime_waits_for_a_job,
+                two_signals_end_a_process_whose_only_thread_is_blocked,
                 an_end_that_is_refused_in_any_form_keeps_no_other,
                 a_job_that_cannot_be_taken_back_keeps_no_other,
                 metrics_are_the_same_on_every_database,
@@ -99,8 +101,9 @@ pub(super) use super::batches::{
 };
 pub(super) use super::exposed::every_database_tells_apalis_what_it_holds;
 pub(super) use super::kill::{
-    a_second_signal_ends_the_process_at_once, a_stopped_and_continued_process_cannot_end_a_job_twice,
-    killed_workers_lose_no_job,
+    a_second_signal_ends_a_process_whose_runtime_waits_for_a_job, a_second_signal_ends_the_process_at_once,
+    a_stopped_and_continued_process_cannot_end_a_job_twice, killed_workers_lose_no_job,
+    two_signals_end_a_process_whose_only_thread_is_blocked,
 };
 pub(super) use super::leases::{
     a_job_that_has_ended_by_itself_may_take_its_time, a_job_that_holds_the_only_connection_keeps_its_lease,

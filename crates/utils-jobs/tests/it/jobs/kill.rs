@@ -216,7 +216,103 @@ pub(super) async fn a_second_signal_ends_the_process_at_once<P: Place>(place: P)
     assert!(child.try_wait().unwrap().is_none(), "it waits for its job");
     let second = Instant::now();
     send(Signal::TERM, &child);
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
     assert!(second.elapsed() < Duration::from_secs(5));
     assert_eq!(jobs.status(&id).await.unwrap().unwrap().state, State::Running, "until its lease runs out");
+}
+
+/// Sleeps for ten minutes on a thread, whatever it is told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Deaf;
+
+impl Job for Deaf {
+    const NAME: &'static str = "deaf";
+    type Output = ();
+
+    fn policy() -> Policy {
+        Policy::new().blocking()
+    }
+
+    async fn run(self, _: Context) -> Result<(), Failure> {
+        std::thread::sleep(Duration::from_secs(600));
+        Ok(())
+    }
+}
+
+/// The same on the event loop, where nothing should block.
+#[derive(Debug, Serialize, Deserialize)]
+struct Blocks;
+
+impl Job for Blocks {
+    const NAME: &'static str = "blocks";
+    type Output = ();
+
+    async fn run(self, _: Context) -> Result<(), Failure> {
+        std::thread::sleep(Duration::from_secs(600));
+        Ok(())
+    }
+}
+
+const DEAF: &str = "UTILS_JOBS_TEST_DEAF_URL";
+
+#[test]
+#[ignore = "the other process of the tests whose jobs do not end"]
+fn deaf() {
+    let Ok(url) = std::env::var(DEAF) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let jobs = quick().open(&url).unwrap();
+        let worker = Worker::new(&jobs).handle::<Deaf>().handle::<Blocks>();
+        worker.shutdown_within(Duration::from_millis(200)).run().await.unwrap();
+    });
+    // Here the runtime waits for its blocking threads.
+}
+
+/// Waits for the end of a process that has just been sent a signal.
+async fn ended(child: &mut Child, within: Duration) -> Option<i32> {
+    let sent = Instant::now();
+    while sent.elapsed() < within {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
+}
+
+pub(super) async fn a_second_signal_ends_a_process_whose_runtime_waits_for_a_job<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let in_state = |state| format!("SELECT COUNT(*) AS n FROM utils_jobs WHERE state = {state}");
+    let mut child = this_binary("jobs::kill::deaf", DEAF, &place);
+    jobs.enqueue(Deaf).await.unwrap();
+    while number(&sessions, &in_state(1)) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    send(Signal::TERM, &child);
+    while number(&sessions, &in_state(0)) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // The job is put back: the worker has ended, and what there was of the event loop with it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the thread");
+    send(Signal::INT, &child);
+    assert_eq!(ended(&mut child, Duration::from_secs(2)).await, Some(128 + 2));
+}
+
+pub(super) async fn two_signals_end_a_process_whose_only_thread_is_blocked<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let mut child = this_binary("jobs::kill::deaf", DEAF, &place);
+    let id = jobs.enqueue(Blocks).await.unwrap();
+    while jobs.status(&id).await.unwrap().unwrap().state != State::Running {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await; // taken is not yet blocked
+    send(Signal::TERM, &child);
+    tokio::time::sleep(Duration::from_millis(100)).await; // or both would be one
+    assert!(child.try_wait().unwrap().is_none(), "the first asks");
+    send(Signal::TERM, &child);
+    assert_eq!(ended(&mut child, Duration::from_secs(2)).await, Some(128 + 15));
 }
