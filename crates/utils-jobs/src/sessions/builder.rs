@@ -146,7 +146,7 @@ impl<C: SessionConn> SessionsBuilder<C> {
             .test_on_check_out(true)
             .connection_timeout(timeout)
             .connection_customizer(Box::new(Prepare))
-            .error_handler(Box::new(Log::new(url.clone())))
+            .error_handler(Box::new(Log::new(url.clone(), C::DATABASE)))
             .build(ConnectionManager::new(url))
             .map_err(SessionsError::Exhausted)?;
         Ok(Sessions { url: shared, answer_within, ..Sessions::from_pool(pool) })
@@ -161,7 +161,7 @@ pub(super) fn connect<C: SessionConn>(url: &str) -> Result<C, SessionsError> {
 }
 
 fn establish<C: SessionConn>(url: &str) -> Result<C, SessionsError> {
-    C::establish(url).map_err(|error| SessionsError::Connect(redacted(error, url)))
+    C::establish(url).map_err(|error| SessionsError::Connect(redacted(error, url, C::DATABASE)))
 }
 
 impl<C> std::fmt::Debug for SessionsBuilder<C> {
@@ -183,6 +183,7 @@ impl<C: SessionConn> CustomizeConnection<C, Error> for Prepare {
 /// database is away: that is one report, and not hundreds.
 struct Log {
     url: String,
+    database: &'static str,
     last: Mutex<Option<Reported>>,
 }
 
@@ -195,8 +196,8 @@ struct Reported {
 const QUIET: Duration = Duration::from_secs(30);
 
 impl Log {
-    fn new(url: String) -> Self {
-        Self { url, last: Mutex::default() }
+    fn new(url: String, database: &'static str) -> Self {
+        Self { url, database, last: Mutex::default() }
     }
 
     /// How many failures were left out since the last report, when this one is to be reported.
@@ -223,7 +224,10 @@ impl std::fmt::Debug for Log {
 
 impl HandleError<Error> for Log {
     fn handle_error(&self, error: Error) {
-        let error = without_secrets(&error.to_string(), &self.url);
+        let error = match error {
+            Error::ConnectionError(error) => redacted(error, &self.url, self.database).to_string(),
+            Error::QueryError(error) => without_secrets(&error.to_string(), &self.url),
+        };
         match self.reports(Instant::now()) {
             Some(left_out) => tracing::warn!(%error, left_out, "a database connection failed"),
             None => tracing::debug!(%error, "a database connection failed"),
@@ -231,15 +235,39 @@ impl HandleError<Error> for Log {
     }
 }
 
-/// libpq quotes a URL that it cannot read, with the password in it.
-fn redacted(error: ConnectionError, url: &str) -> ConnectionError {
-    match error {
-        ConnectionError::BadConnection(text) => ConnectionError::BadConnection(without_secrets(&text, url)),
-        ConnectionError::InvalidConnectionUrl(text) => {
-            ConnectionError::InvalidConnectionUrl(without_secrets(&text, url))
+/// Stands for a text of the driver that may show parts of a password.
+const UNREADABLE: &str = "the URL cannot be read; a password in it must be percent-encoded, above all its @ / ? # %, and \
+                          quoted where it has spaces (what the driver says is left out, as it may show parts of it)";
+
+fn redacted(error: ConnectionError, url: &str, database: &str) -> ConnectionError {
+    let redact = |text: String| {
+        if is_misread(url) || database == "PostgreSQL" && !is_about_a_connection(&text) {
+            return UNREADABLE.to_owned();
         }
+        without_secrets(&text, url)
+    };
+    match error {
+        ConnectionError::BadConnection(text) => ConnectionError::BadConnection(redact(text)),
+        ConnectionError::InvalidConnectionUrl(text) => ConnectionError::InvalidConnectionUrl(redact(text)),
         other => other,
     }
+}
+
+/// Whether drivers take a part of the password for the host or the database, as it has an `@` or a `/` in it: they show
+/// both.
+fn is_misread(url: &str) -> bool {
+    let before_parameters = url.split_once("://").and_then(|(_, rest)| rest.split('?').next());
+    let userinfo = before_parameters.and_then(|rest| rest.rsplit_once('@')).map(|(userinfo, _)| userinfo);
+    userinfo.is_some_and(|userinfo| userinfo.contains(['@', '/']))
+}
+
+/// Whether libpq has read the URL, and speaks of the connection. What it cannot read it quotes, and that may be any part
+/// of it: a bit of the password that it takes for the port, or for a keyword.
+fn is_about_a_connection(text: &str) -> bool {
+    // "could not connect" and "FATAL" are those of libpq 13 and older
+    let begins = ["connection to server", "could not translate host name", "could not connect", "FATAL"];
+    let text = text.trim_start();
+    !text.contains('"') || begins.iter().any(|beginning| text.starts_with(beginning))
 }
 
 fn without_secrets(text: &str, url: &str) -> String {
@@ -268,7 +296,7 @@ mod tests {
 
     #[test]
     fn of_many_failures_in_a_row_one_is_reported_and_the_others_are_counted() {
-        let (log, start) = (Log::new(String::new()), Instant::now());
+        let (log, start) = (Log::new(String::new(), "PostgreSQL"), Instant::now());
         let reported: Vec<_> =
             (0..90).map(|second| log.reports(start + Duration::from_secs(second))).collect();
         let expected = [(0, 0), (30, 29), (60, 29)];

@@ -94,6 +94,53 @@ fn refuses_quietly<C: SessionConn>(url: &str) {
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
+/// Not even a part of the password that the driver takes for something else.
+#[track_caller]
+fn shows_no_part<C: SessionConn>(url: &str) {
+    let shown = everything_shown(&Sessions::<C>::new(url).unwrap_err());
+    assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
+    assert!(shown.contains("the URL cannot be read"), "{shown}");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_password_that_libpq_misreads_is_not_shown_in_parts() {
+    let check = shows_no_part::<diesel::PgConnection>;
+    // the port
+    check("postgres://app:hun/ter2@db/app");
+    check("postgres://app:hun?ter2/@db/app");
+    check("postgres://app:hun%zzter2@db/app");
+    // the host, the database
+    check("postgres://app:p@hunter2@127.0.0.1/app");
+    check("postgres://127.0.0.1:1/hunter2@db/app");
+    // keywords
+    check("host=127.0.0.1 password=my hunter2");
+    check("host=127.0.0.1 password=my hunter2=yes");
+    check("host=127.0.0.1 port=hunter2 password=my");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn what_libpq_says_of_a_connection_is_shown() {
+    let said = |url| everything_shown(&Sessions::<diesel::PgConnection>::new(url).unwrap_err());
+    for url in ["postgres://app:hunter2@127.0.0.1:1/app", "host=127.0.0.1 port=1 password=hunter2"] {
+        let shown = said(url);
+        assert!(shown.contains("Connection refused"), "{shown}");
+    }
+    let shown = said("postgres://app:hunter2@no-such-host.invalid/app");
+    assert!(shown.contains("could not translate host name"), "{shown}");
+}
+
+#[cfg(feature = "mysql")]
+#[test]
+fn a_password_that_would_be_the_name_of_a_mysql_database_is_not_shown_in_parts() {
+    // a password that begins with the port of the server, which then names the database that is not there
+    let server =
+        std::env::var("TEST_MYSQL_URL").expect("TEST_MYSQL_URL must name a MySQL or MariaDB database");
+    let (server, _) = server.rsplit_once('/').unwrap();
+    shows_no_part::<diesel::MysqlConnection>(&format!("{server}/hunter2@db"));
+}
+
 #[test]
 fn no_error_shows_the_url_or_the_password() {
     refuses_quietly::<SqliteConnection>("postgres://app:hunter2@db/app");
