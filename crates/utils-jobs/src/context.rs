@@ -214,7 +214,8 @@ impl Context {
         })
     }
 
-    /// A failure that puts the job back as it was; the attempt does not count.
+    /// A failure that puts the job back as it was, for any worker to take it at once; the attempt does not count. To wait for
+    /// something, [`Retry::after`](crate::Retry::after) is better.
     #[must_use]
     pub fn release_job(&self) -> Failure {
         Failure { error: "put back by the job itself".into(), next: Next::Release }

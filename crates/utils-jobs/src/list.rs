@@ -185,6 +185,8 @@ pub struct Filter {
     pub(crate) order: Order,
     pub(crate) offset: u32,
     pub(crate) limit: u32,
+    /// Whether somebody has set the limit.
+    pub(crate) is_limited: bool,
 }
 
 /// In which order.
@@ -198,7 +200,15 @@ impl Filter {
     /// The newest 100 jobs.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: None, name: None, queue: None, order: Order::NewestFirst, offset: 0, limit: 100 }
+        Self {
+            state: None,
+            name: None,
+            queue: None,
+            order: Order::NewestFirst,
+            offset: 0,
+            limit: 100,
+            is_limited: false,
+        }
     }
 
     /// Only jobs in this state; those that have ended come in the order of their end, the last first.
@@ -240,6 +250,7 @@ impl Filter {
     #[must_use]
     pub fn limit(mut self, jobs: u32) -> Self {
         self.limit = jobs;
+        self.is_limited = true;
         self
     }
 }

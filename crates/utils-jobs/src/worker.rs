@@ -1,5 +1,5 @@
 mod due;
-mod name;
+pub(crate) mod name;
 mod shutdown;
 
 use std::{
@@ -163,7 +163,8 @@ impl Worker {
     /// Sets how many jobs are taken before there is room for them. Default: 0.
     ///
     /// More makes many short jobs faster, as one exchange with the table serves many: with 100 it is the most. But taken
-    /// jobs wait here while other workers may be idle, and when this process is killed, an attempt of theirs is spent.
+    /// jobs wait here while other workers may be idle, and when this process is killed, an attempt of theirs is spent: a job
+    /// with one attempt is a dead letter then that never ran.
     pub fn prefetch(mut self, jobs: usize) -> Self {
         self.prefetch = jobs;
         self

@@ -19,7 +19,7 @@ pub(super) struct Outbox {
     flushing: Option<JoinHandle<Result<(), JobsError>>>,
 }
 
-/// A task of apalis as a row of ours.
+/// A task of apalis as a row of ours. apalis has made a time of a delay already, by the clock of this host.
 pub(super) fn row_of<J: Job>(jobs: &Jobs, task: Task<J>) -> Result<NewRow, JobsError> {
     let (args, ctx) = task.take();
     let mut new = NewJob::new(args);
@@ -73,8 +73,8 @@ impl<A> Sink<Task<A>> for Storage<A> {
             let rows = std::mem::take(&mut this.outbox.rows);
             let jobs = this.feed.jobs.clone();
             let runtime = tokio::runtime::Handle::try_current().map_err(|_| JobsError::Runtime)?;
-            this.outbox.flushing = Some(runtime.spawn_blocking(move || {
-                jobs.store().insert(&rows)?;
+            this.outbox.flushing = Some(runtime.spawn(async move {
+                jobs.blocking(move |jobs| jobs.store().insert(&rows)).await?;
                 jobs.wake();
                 Ok(())
             }));

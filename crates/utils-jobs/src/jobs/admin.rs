@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -103,6 +103,7 @@ impl Jobs {
     pub async fn wait_status(&self, id: impl AsRef<str>, time: Duration) -> Result<JobStatus, JobsError> {
         let deadline = later(Instant::now(), time);
         let mut look = Duration::from_millis(10);
+        let mut ask_why_at = Instant::now();
         let waits = self.inner.waiting.wait_for(id.as_ref());
         loop {
             // Listening before the look, so that no end falls between.
@@ -112,12 +113,14 @@ impl Jobs {
             if status.state.is_final() {
                 return Ok(status);
             }
-            if status.state == State::Blocked {
-                let blocked = id.as_ref().to_owned();
+            if status.state == State::Blocked && Instant::now() >= ask_why_at {
+                let (blocked, began) = (id.as_ref().to_owned(), Instant::now());
                 let broken = self.blocking(move |jobs| jobs.store().broken(&blocked)).await?;
                 if let Some(reason) = broken {
                     return Err(JobsError::Failed { reason });
                 }
+                // It looks at all the jobs that this one waits for, so it takes at most a part of the time.
+                ask_why_at = Instant::now() + began.elapsed().saturating_mul(20).min(Duration::from_secs(30));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -176,6 +179,7 @@ impl Jobs {
 
     /// Gives a dead, cancelled or expired job a new start, with all its attempts and without an expiry. False when it is
     /// none of these, not there, or when a job that it waited for was deleted. What waits for it goes on when it ends well.
+    /// A [unique key](crate::NewJob::unique) ended with the job and is not taken again, so another job may run beside it.
     ///
     /// # Errors
     /// [`JobsError::Sessions`].
@@ -186,19 +190,31 @@ impl Jobs {
         Ok(requeued)
     }
 
-    /// Gives all dead letters that the filter finds a new start, and says how many they were.
+    /// Gives all dead letters that the filter finds a new start, and says how many they were: as many as its
+    /// [limit](Filter::limit) says, or all where none was set.
     ///
     /// # Errors
     /// [`JobsError::Sessions`].
     pub async fn requeue_dead(&self, filter: Filter) -> Result<usize, JobsError> {
         let requeued = self
             .blocking(move |jobs| {
-                let dead = jobs.store().list(&filter.state(State::Dead))?;
-                let mut requeued = 0;
-                for record in dead {
-                    requeued += usize::from(jobs.store().requeue(&record.id, jobs.clock().millis())?);
+                let mut filter = filter.state(State::Dead);
+                // One that is dead again at once is not given a start once more, and the list begins behind it.
+                let (mut requeued, mut seen) = (0, HashSet::new());
+                loop {
+                    let dead = jobs.store().list(&filter)?;
+                    let is_last = filter.is_limited || dead.len() < filter.limit as usize;
+                    for record in dead {
+                        let is_requeued = !seen.contains(&record.id)
+                            && jobs.store().requeue(&record.id, jobs.clock().millis())?;
+                        requeued += usize::from(is_requeued);
+                        filter.offset += u32::from(!is_requeued);
+                        seen.insert(record.id);
+                    }
+                    if is_last {
+                        return Ok(requeued);
+                    }
                 }
-                Ok(requeued)
             })
             .await?;
         self.wake();

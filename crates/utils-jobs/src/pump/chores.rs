@@ -5,6 +5,7 @@ use super::Pump;
 use crate::{
     clock::millis,
     store::{WorkerRow, row::state},
+    worker::name::short,
 };
 
 /// How often finished jobs are looked through for old ones.
@@ -34,10 +35,11 @@ impl Pump {
         let store = self.config.jobs.store();
         let clock = self.config.jobs.clock().millis();
         let queues = self.config.lanes.queues().join(",");
+        let release = short(self.config.jobs.release(), 200);
         let worker = WorkerRow {
             name: &self.config.worker,
             queues: &queues,
-            release: self.config.jobs.release(),
+            release: &release,
             started_at: self.started_at,
             seen_at: clock,
         };

@@ -68,6 +68,15 @@ pub(crate) fn input_of(is_single: bool, mut results: Vec<String>) -> String {
     }
 }
 
+/// The most bytes of results that a job can get from those before it. A database takes only so much at once, and an end
+/// that it never takes would be tried again for ever.
+pub(crate) const MAX_INPUT: usize = 8 << 20;
+
+/// Why a job that waited is a dead letter when those before it have ended.
+pub(crate) fn too_large(size: usize) -> String {
+    format!("the results of the jobs before it take {size} bytes together, above the maximum of {MAX_INPUT}")
+}
+
 /// Why a job that waits will not run, for as long as nobody deals with the one before it.
 pub(crate) fn reason(name: &str, error: Option<&str>) -> String {
     format!("the job {name} before it did not end well: {}", error.unwrap_or("nobody knows why"))
@@ -145,8 +154,7 @@ pub(crate) fn advance<C: JobConn>(conn: &mut C, ended: &[&Finish], now: i64) -> 
             Statement::new("UPDATE utils_jobs SET waits_for = waits_for - ? WHERE id = ? AND waits_for > 0");
         conn.execute(down.bind(*count).bind(next))?;
         let left = Statement::new("SELECT waits_for AS n FROM utils_jobs WHERE id = ?").bind(next);
-        if conn.number(left)? == Some(0) {
-            let_go(conn, next, now)?;
+        if conn.number(left)? == Some(0) && let_go(conn, next, now)? {
             freed += 1;
         }
     }
@@ -164,8 +172,14 @@ pub(crate) fn touch_next<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<()> 
     update_by_id(conn, || Statement::new("UPDATE utils_jobs SET waits_for = waits_for"), &ids)
 }
 
-/// Gives a job its input. One that was cancelled meanwhile stays so, and has its input if it is requeued.
-fn let_go<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<()> {
+/// Gives a job its input. One that was cancelled meanwhile stays so, and has its input if it is requeued. False when the
+/// input is too large: the job is a dead letter then.
+fn let_go<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<bool> {
+    let size = usize::try_from(size_of_results(conn, id)?).unwrap_or(0);
+    if size > MAX_INPUT {
+        bury(conn, id, &too_large(size), now)?;
+        return Ok(false);
+    }
     let first = Statement::new("SELECT MIN(position) AS n FROM utils_jobs_next WHERE next_id = ?");
     let is_single = conn.number(first.bind(id))? == Some(SINGLE);
     let mut results = Statement::new(
@@ -184,7 +198,34 @@ fn let_go<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<()> {
     );
     conn.execute(update)?;
     conn.execute(Statement::new("DELETE FROM utils_jobs_next WHERE next_id = ?").bind(id))?;
-    Ok(())
+    Ok(true)
+}
+
+fn size_of_results<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<i64> {
+    let sum = match C::DIALECT {
+        Dialect::Sqlite | Dialect::Memory => "COALESCE(SUM(LENGTH(CAST(result AS BLOB)) + 1), 0)",
+        Dialect::Postgres => "CAST(COALESCE(SUM(OCTET_LENGTH(result) + 1), 0) AS BIGINT)",
+        Dialect::Mysql => "CAST(COALESCE(SUM(OCTET_LENGTH(result) + 1), 0) AS SIGNED)",
+    };
+    let mut size =
+        Statement::new(format!("SELECT {sum} AS n FROM utils_jobs_next WHERE next_id = ? AND position > -2"))
+            .bind(id);
+    if C::DIALECT == Dialect::Mysql {
+        size.push(" LOCK IN SHARE MODE"); // as below
+    }
+    Ok(conn.number(size)?.unwrap_or(0))
+}
+
+/// Makes a job that waited a dead letter, if it waits still.
+fn bury<C: JobConn>(conn: &mut C, id: &str, error: &str, now: i64) -> QueryResult<()> {
+    let mut bury = Statement::new("UPDATE utils_jobs SET ");
+    bury.push_with(
+        "finished_at = ?, error = ?, unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END, state = 3 \
+         WHERE id = ? AND state = 7",
+        [Value::Big(now), Value::Text(error), Value::Text(id)],
+    );
+    conn.execute(bury)?;
+    conn.execute(Statement::new("DELETE FROM utils_jobs_next WHERE next_id = ?").bind(id)).map(drop)
 }
 
 /// Why this job, which waits for others, will not run: one of them, or one that they wait for, did not end well.

@@ -74,10 +74,10 @@ impl Row {
 
 impl Table {
     fn insert(&mut self, row: &NewRow) -> Inserted {
-        let holder = self.jobs.values().find(|other| {
-            row.unique_key.is_some()
-                && other.record.unique_key == row.unique_key
-                && other.record.name == row.name
+        let holder = row.unique_key.as_ref().and_then(|key| {
+            let has_it =
+                |other: &&Row| other.record.unique_key.as_ref() == Some(key) && other.record.name == row.name;
+            self.jobs.values().find(has_it)
         });
         if let Some(holder) = holder {
             return Inserted { id: holder.record.id.clone(), is_new: false };

@@ -17,6 +17,7 @@ fn host() -> String {
         .unwrap_or_else(|| "worker".to_owned())
 }
 
-fn short(text: &str, most: usize) -> String {
+/// What of a text has room in the table.
+pub(crate) fn short(text: &str, most: usize) -> String {
     text.chars().map(|each| if each.is_control() { ' ' } else { each }).take(most).collect()
 }

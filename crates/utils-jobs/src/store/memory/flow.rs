@@ -5,7 +5,7 @@ use super::Table;
 use crate::{
     JobsError,
     store::{
-        flow::{NEVER, NO_RESULT, NewFlow, SINGLE, input_of, reason},
+        flow::{MAX_INPUT, NEVER, NO_RESULT, NewFlow, SINGLE, input_of, reason, too_large},
         row::{Finish, state},
     },
 };
@@ -72,14 +72,23 @@ impl Table {
             all.sort_by_key(|waits| waits.position);
             let is_single = all.first().is_some_and(|first| first.position == SINGLE);
             let with_result = all.iter().filter(|waits| waits.position > NO_RESULT);
-            let results = with_result.filter_map(|waits| waits.result.clone()).collect();
-            row.input = Some(input_of(is_single, results));
-            if row.record.state == state::BLOCKED {
-                let later = row.record.run_at > now;
-                row.record.state = if later { state::SCHEDULED } else { state::WAITING };
+            let results: Vec<String> = with_result.filter_map(|waits| waits.result.clone()).collect();
+            let size = results.iter().map(|result| result.len() + 1).sum();
+            let is_blocked = row.record.state == state::BLOCKED;
+            if size > MAX_INPUT {
+                if is_blocked {
+                    row.record.error = Some(too_large(size));
+                    row.end(state::DEAD, now);
+                }
+            } else {
+                row.input = Some(input_of(is_single, results));
+                if is_blocked {
+                    let later = row.record.run_at > now;
+                    row.record.state = if later { state::SCHEDULED } else { state::WAITING };
+                }
+                freed += 1;
             }
             self.waits.retain(|waits| waits.next != id);
-            freed += 1;
         }
         freed
     }

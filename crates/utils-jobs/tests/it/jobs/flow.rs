@@ -75,6 +75,53 @@ impl Follow for Gather {
     type Input = Vec<i64>;
 }
 
+/// Gives back 900 KiB.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Page;
+
+impl Job for Page {
+    const NAME: &'static str = "flow.page";
+    type Output = String;
+
+    async fn run(self, _: Context) -> Result<String, Failure> {
+        Ok("x".repeat(900 << 10))
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Bind;
+
+impl Job for Bind {
+    const NAME: &'static str = "flow.bind";
+    type Output = usize;
+
+    async fn run(self, ctx: Context) -> Result<usize, Failure> {
+        Ok(ctx.input::<Self>()?.len())
+    }
+}
+
+impl Follow for Bind {
+    type Input = Vec<String>;
+}
+
+/// A database takes only so much in one statement, and an end that it does not take would be tried for ever.
+pub(crate) async fn results_that_are_too_large_together_make_a_dead_letter_of_what_follows(
+    backend: &impl JobBackend,
+) {
+    let jobs = backend.open(Jobs::builder().clock(Clock::manual()));
+    let mut worker = Worker::new(&jobs).handle::<Page>().handle::<Bind>();
+    let small = jobs.group((0..9).map(|_| Page)).then(Bind).start().await.unwrap();
+    let large = jobs.group((0..20).map(|_| Page)).then(Bind).start().await.unwrap();
+    let report = worker.run_due().await.unwrap();
+    assert_eq!((report.succeeded, report.dead, report.retried), (9 + 1 + 20, 0, 0), "{report:?}");
+    assert_eq!(jobs.wait(&small.last, Duration::ZERO).await.unwrap(), 9);
+    let dead = jobs.status(&large.last).await.unwrap().unwrap();
+    assert_eq!(dead.state, State::Dead, "{dead:?}");
+    let error =
+        "the results of the jobs before it take 18432060 bytes together, above the maximum of 8388608";
+    assert_eq!(dead.error.as_deref(), Some(error));
+}
+
 /// Loses its lease in the first attempt, as one whose process was stopped does, and ends it all the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stall(i64);
@@ -133,6 +180,7 @@ macro_rules! cases {
                 a_key_that_is_taken_starts_nothing,
                 deleting_a_job_that_did_not_end_well_cancels_what_waits_for_it,
                 a_following_job_alone_is_a_dead_letter,
+                results_that_are_too_large_together_make_a_dead_letter_of_what_follows,
             );
         }
     };

@@ -22,6 +22,14 @@ pub async fn a_dead_letter_can_be_requeued(backend: impl JobBackend) {
     assert_eq!(jobs.requeue_dead(Filter::new().name(Fails::NAME)).await.unwrap(), 2);
     assert_eq!(status(&jobs, &other).await.state, State::Waiting);
     assert!(!jobs.requeue("nobody").await.unwrap());
+
+    // more than a list shows by default
+    let many = (0..120).map(|_| Fails { times: 9, how: How::Never });
+    jobs.enqueue_many(many).await.unwrap();
+    let dead = worker.run_due().await.unwrap().dead;
+    assert_eq!(dead, 122);
+    assert_eq!(jobs.requeue_dead(Filter::new().limit(10)).await.unwrap(), 10);
+    assert_eq!(jobs.requeue_dead(Filter::new()).await.unwrap(), 112);
 }
 
 pub async fn a_waiting_job_is_cancelled_at_once(backend: impl JobBackend) {
