@@ -52,6 +52,8 @@
 //!   [`finish_in`](Context::finish_in) for effects that happen exactly once.
 //! - A [`BatchJob`] is handled together with others of its type, in one call.
 //! - [`Jobs::chain`] and [`Jobs::group`] let jobs wait for others and take up what they give back.
+//! - A [`Message`] is for programs elsewhere: committed with your rows, and published by a [relay](Worker::relay), to Redis
+//!   Streams with the feature `redis`.
 //! - [`Jobs::metrics`] is for Prometheus, a [`TraceParent`] joins a request to its jobs, and with the feature `actix` a
 //!   job's progress is streamed to a browser; `board` is the apalis board behind a guard.
 //! - [`Sessions`] gives handlers, jobs and scripts Diesel connections without blocking the event loop.
@@ -74,6 +76,7 @@ mod metrics;
 mod migrations;
 mod policy;
 mod pump;
+mod relay;
 mod run;
 mod running;
 mod schedule;
@@ -93,6 +96,8 @@ pub use crate::migrations::MYSQL_MIGRATIONS;
 pub use crate::migrations::POSTGRES_MIGRATIONS;
 #[cfg(feature = "sqlite")]
 pub use crate::migrations::SQLITE_MIGRATIONS;
+#[cfg(feature = "redis")]
+pub use crate::relay::RedisStreams;
 #[cfg(feature = "actix")]
 pub use crate::web::{ProgressStream, metrics_route, trace_requests};
 pub use crate::{
@@ -112,6 +117,7 @@ pub use crate::{
     metrics::METRICS_CONTENT_TYPE,
     migrations::migrate,
     policy::Policy,
+    relay::{Message, Outgoing, Publisher},
     running::RunningJob,
     sessions::{PoolSettings, SessionConn, Sessions, SessionsBuilder, SessionsError, WorkError, WorkPanic},
     settings::JobsSettings,

@@ -21,11 +21,13 @@ mod outage;
 mod plain;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "redis"))]
+#[cfg_attr(not(any(feature = "postgres", feature = "mysql")), allow(dead_code))] // some of its ways to fail
 mod proxy;
 mod recorded;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod refused;
+mod relay;
 mod release;
 mod rules;
 mod seeing;

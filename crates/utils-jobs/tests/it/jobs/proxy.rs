@@ -27,7 +27,22 @@ struct State {
 impl Proxy {
     /// To a server, by its host and port.
     pub(super) fn start(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), server)
+    }
+
+    /// The same where an earlier one has been, which may take a moment to go.
+    #[cfg(feature = "redis")]
+    pub(super) fn again(port: u16, server: String) -> Self {
+        for _ in 0..1_000 {
+            if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+                return Self::on(listener, server);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("port {port} is not free")
+    }
+
+    fn on(listener: TcpListener, server: String) -> Self {
         let port = listener.local_addr().unwrap().port();
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
