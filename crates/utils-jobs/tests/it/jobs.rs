@@ -4,6 +4,8 @@ mod batches;
 #[cfg(feature = "board")]
 mod board;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod crowd;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod database;
 #[cfg(feature = "sqlite")]
 mod end_to_end;
@@ -33,8 +35,12 @@ mod rules;
 mod seeing;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod silent;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod soon;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod ticks;
 mod told;
 #[cfg(feature = "actix")]
 mod web;

@@ -66,11 +66,15 @@ macro_rules! cases {
                 a_connection_to_another_database_is_refused,
                 a_job_of_another_process_is_found_soon,
                 an_idle_worker_starts_a_committed_job_at_once,
+                jobs_enqueued_at_any_moment_start_within_a_second,
+                two_processes_enqueue_each_tick_once_also_after_a_restart,
                 killed_workers_lose_no_job,
                 killed_workers_lose_no_job_of_a_batch_and_repeat_no_effect,
                 effects_and_ends_of_a_batch_are_committed_together,
                 a_refused_job_of_a_batch_does_not_keep_the_others_from_their_commit,
                 a_job_of_a_batch_whose_lease_is_lost_costs_the_others_nothing,
+                a_killed_worker_repeats_neither_what_has_ended_nor_what_waited_in_it,
+                a_worker_stopped_among_many_ends_leaves_none_undone_or_done_twice,
                 a_stopped_and_continued_process_cannot_end_a_job_twice,
                 a_second_signal_ends_the_process_at_once,
                 a_second_signal_ends_a_process_whose_runtime_waits_for_a_job,
@@ -99,6 +103,10 @@ pub(super) use super::batches::{
     effects_and_ends_of_a_batch_are_committed_together,
     killed_workers_lose_no_job_of_a_batch_and_repeat_no_effect,
 };
+pub(super) use super::crowd::{
+    a_killed_worker_repeats_neither_what_has_ended_nor_what_waited_in_it,
+    a_worker_stopped_among_many_ends_leaves_none_undone_or_done_twice,
+};
 pub(super) use super::exposed::every_database_tells_apalis_what_it_holds;
 pub(super) use super::kill::{
     a_second_signal_ends_a_process_whose_runtime_waits_for_a_job, a_second_signal_ends_the_process_at_once,
@@ -114,6 +122,8 @@ pub(super) use super::refused::{
     a_job_that_cannot_be_taken_back_keeps_no_other, an_end_that_is_refused_in_any_form_keeps_no_other,
 };
 pub(super) use super::seeing::metrics_are_the_same_on_every_database;
+pub(super) use super::soon::jobs_enqueued_at_any_moment_start_within_a_second;
+pub(super) use super::ticks::two_processes_enqueue_each_tick_once_also_after_a_restart;
 
 /// All connections of the jobs are cut again and again, in the middle of whatever they do. (SQLite has none.)
 #[cfg(any(feature = "postgres", feature = "mysql"))]
