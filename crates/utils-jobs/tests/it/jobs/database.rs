@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 use diesel::{QueryResult, connection::SimpleConnection, r2d2::R2D2Connection};
 use serde::{Deserialize, Serialize};
 use utils_jobs::{
-    Clock, Context, Failure, Job, JobConn, Jobs, JobsBuilder, JobsError, Policy, SessionConn, Sessions,
-    State, Worker,
+    Clock, Context, Failure, Filter, Job, JobConn, Jobs, JobsBuilder, JobsError, Policy, Retry, SessionConn,
+    Sessions, State, Worker,
 };
 
 /// A database for one test.
@@ -309,32 +309,50 @@ pub(super) async fn a_rolled_back_job_never_was_and_a_committed_one_is_there_onc
     assert_eq!(number(&counter.0, "SELECT COUNT(*) AS n FROM utils_jobs WHERE attempts <> 1"), 0);
 }
 
+/// The row is written behind the job, in a transaction that takes its time, while a worker looks all the time.
 pub(super) async fn a_job_is_never_seen_before_its_row<P: Place>(place: P) {
-    let jobs = open(&place, quick());
-    let counter = Counter::<P::Conn>::new(&jobs);
-    let worker = Worker::new(&jobs).handle::<Count>().data(counter.work()).start().unwrap();
-    let writer = jobs.clone();
-    let (sender, receiver) = std::sync::mpsc::channel::<()>();
-    let sessions = counter.0.clone();
-    let transaction = tokio::task::spawn_blocking(move || {
-        sessions.with(|conn| {
-            conn.write_tx(|conn| {
-                let id = writer.enqueue_in(conn, Count { then_fail: false })?;
-                receiver.recv().unwrap(); // a slow transaction
-                Ok::<_, JobsError>(id)
-            })
+    let jobs = open(&place, quick().poll(Duration::from_millis(5)));
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let table = "CREATE TABLE letters (job VARCHAR(64) NOT NULL)";
+    sessions.with(|conn| conn.batch_execute(table)).unwrap();
+    let inner = sessions.clone();
+    let finds_its_row: Work = Box::new(move |ctx, _| {
+        let sessions = inner.clone();
+        Box::pin(async move {
+            let its_row = format!("SELECT COUNT(*) AS n FROM letters WHERE job = '{}'", ctx.id());
+            match sessions.run(move |conn| ask(conn, &its_row)).await? {
+                1 => Ok(()),
+                rows => Err(Retry::never(format!("{rows} rows")).into()),
+            }
         })
     });
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    if P::Conn::DATABASE != "SQLite" {
-        assert_eq!(counter.counted(), 0);
-        assert_eq!(jobs.counts().await.unwrap().len(), 0);
+    let worker = Worker::new(&jobs).handle::<Count>().data(finds_its_row).concurrency(4).start().unwrap();
+    while !worker.is_ready() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    sender.send(()).unwrap();
-    let id = transaction.await.unwrap().unwrap();
-    let committed = Instant::now();
-    jobs.wait(&id, SOON).await.unwrap();
-    assert!(committed.elapsed() < Duration::from_secs(5), "{:?}", committed.elapsed());
+    for _ in 0..4 {
+        let (writer, inner) = (jobs.clone(), sessions.clone());
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let transaction = tokio::task::spawn_blocking(move || {
+            inner.with(|conn| {
+                conn.write_tx(|conn| {
+                    let id = writer.enqueue_in(conn, Count { then_fail: false })?;
+                    receiver.recv().unwrap(); // a slow transaction
+                    conn.batch_execute(&format!("INSERT INTO letters VALUES ('{id}')"))?;
+                    Ok::<_, JobsError>(id)
+                })
+            })
+        });
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        if P::Conn::DATABASE != "SQLite" {
+            assert_eq!(jobs.list(Filter::new().state(State::Waiting)).await.unwrap().len(), 0);
+        }
+        sender.send(()).unwrap();
+        let id = transaction.await.unwrap().unwrap();
+        let committed = Instant::now();
+        jobs.wait(&id, SOON).await.unwrap();
+        assert!(committed.elapsed() < Duration::from_secs(5), "{:?}", committed.elapsed());
+    }
     worker.stop().await.unwrap();
 }
 
