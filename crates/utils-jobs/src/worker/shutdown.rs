@@ -1,4 +1,5 @@
-use std::{sync::mpsc, thread};
+#[cfg(unix)]
+use std::thread;
 
 use tokio::sync::oneshot;
 
@@ -26,26 +27,42 @@ pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
 }
 
 /// Catches signals on a thread of their own, and tells of the first one.
+#[cfg(unix)]
 fn catch() -> Option<oneshot::Receiver<()>> {
-    let (mut asked, hears) = oneshot::channel();
-    let (caught, is_caught) = mpsc::channel();
+    use signal_hook::{
+        consts::{SIGINT, SIGTERM},
+        iterator::Signals,
+    };
+
+    let mut signals = Signals::new([SIGTERM, SIGINT]).ok()?;
+    let (asked, hears) = oneshot::channel();
     let watches = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-        let Ok(runtime) = runtime else { return };
-        runtime.block_on(async move {
-            let Some(mut signals) = Signals::catch() else { return };
-            let _ = caught.send(()); // the caller waits for it
-            tokio::select! {
-                _ = signals.next() => {}
-                () = asked.closed() => return, // nobody waits for a signal any more
-            }
-            if asked.send(()).is_ok() {
-                end(signals.next().await);
-            }
-        });
+        let mut signals = signals.forever();
+        if signals.next().is_none() {
+            return;
+        }
+        let _ = asked.send(()); // nobody may wait for it any more; the next one counts all the same
+        if let Some(signal) = signals.next() {
+            end(128 + signal);
+        }
     };
     thread::Builder::new().name("shutdown-signal".to_owned()).spawn(watches).ok()?;
-    is_caught.recv().ok()?;
+    Some(hears)
+}
+
+/// The same with Ctrl-C alone, on the runtime.
+#[cfg(not(unix))]
+fn catch() -> Option<oneshot::Receiver<()>> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    let (asked, hears) = oneshot::channel();
+    runtime.spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok()
+            && asked.send(()).is_ok()
+            && tokio::signal::ctrl_c().await.is_ok()
+        {
+            end(1);
+        }
+    });
     Some(hears)
 }
 
@@ -53,47 +70,4 @@ fn catch() -> Option<oneshot::Receiver<()>> {
 fn end(status: i32) {
     tracing::error!("a second signal: ending without waiting for running jobs");
     std::process::exit(status);
-}
-
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn catch() -> Option<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate()).ok()?;
-        let interrupt = signal(SignalKind::interrupt()).ok()?;
-        Some(Self { terminate, interrupt })
-    }
-
-    /// Waits for one, and says with which status a process ends that is ended by it.
-    async fn next(&mut self) -> i32 {
-        use tokio::signal::unix::SignalKind;
-        let signal = tokio::select! {
-            _ = self.terminate.recv() => SignalKind::terminate(),
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-        };
-        128 + signal.as_raw_value()
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn catch() -> Option<Self> {
-        Some(Self)
-    }
-
-    async fn next(&mut self) -> i32 {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        1
-    }
 }
