@@ -45,6 +45,14 @@ pub(crate) struct Inner<C, S> {
     pub(crate) warned: AtomicBool,
 }
 
+/// A session that was opened just now.
+#[derive(Clone, Copy)]
+struct Opened {
+    id: Sid,
+    created_at: i64,
+    now: i64,
+}
+
 pub(crate) type ClaimsFunction<C> = Box<dyn Fn(Session) -> ClaimsFuture<C> + Send + Sync>;
 pub(crate) type ClaimsFuture<C> = Pin<Box<dyn Future<Output = Result<C, Refusal>> + Send>>;
 
@@ -66,15 +74,28 @@ where
     /// [`Error::Internal`] when it could not be done. No session exists then.
     pub async fn login(&self, user: &str, data: impl Serialize, client: Client) -> Result<Pair, Error> {
         let data = serde_json::to_value(data).map_err(Error::internal)?;
-        self.open_session(user, data, client).await
+        let (pair, opened) = self.open_session(user, data, client, None).await?;
+        if let Err(error) = self.evict(user, opened).await {
+            // the session exists; the next login tries again
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "sessions above the limit were not ended"
+            );
+        }
+        Ok(pair)
     }
 
-    /// Gives a signed-in user a new session and ends the one they had: after a change of privileges for example, so
-    /// that a token stolen before it is worth nothing after it.
+    /// Gives a signed-in user a new session in the place of the one they have: after a change of privileges for
+    /// example, so that a token stolen before it is worth nothing after it.
+    ///
+    /// Nobody proved who they are, so the new session is as old as the one before: its tokens have the same
+    /// `auth_time`, it ends when the other would have ended, and it is no further session by
+    /// [`Policy::max_sessions`]. To sign a user in anew, [`login`](Self::login) and then [`revoke`](Self::revoke).
     ///
     /// # Errors
-    /// As [`login`](Self::login), also when the session they had could not be ended; it goes on then, and the new one,
-    /// whose tokens nobody has, is ended if the store answers by now.
+    /// [`Error::Revoked`] when the user has no such session, or it is over, also if it ended in the meantime: no session
+    /// takes its place. The others as [`login`](Self::login), also when the session they had could not be ended; it
+    /// goes on then, and the new one, whose tokens nobody has, is ended if the store answers by now.
     pub async fn replace(
         &self,
         user: &str,
@@ -82,17 +103,25 @@ where
         data: impl Serialize,
         client: Client,
     ) -> Result<Pair, Error> {
-        let pair = self.login(user, data, client).await?;
-        if let Err(error) = self.revoke(Which::One { user, id: session }, Why::Replaced).await {
-            if let Err(error) = self.revoke(Which::One { user, id: pair.session }, Why::Replaced).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a session that nobody has the tokens of goes on until it is purged"
-                );
-            }
-            return Err(error);
+        let data = serde_json::to_value(data).map_err(Error::internal)?;
+        let before = self.live(session).await?;
+        if before.user != user {
+            return Err(Error::Revoked);
         }
-        Ok(pair)
+        let (pair, _) = self.open_session(user, data, client, Some(&before)).await?;
+        let error = match self.revoke(Which::One { user, id: session }, Why::Replaced).await {
+            Ok(1..) => return Ok(pair),
+            // somebody ended it: what took its place would undo that
+            Ok(0) => Error::Revoked,
+            Err(error) => error,
+        };
+        if let Err(error) = self.revoke(Which::One { user, id: pair.session }, Why::Replaced).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a session that nobody has the tokens of goes on until it is purged"
+            );
+        }
+        Err(error)
     }
 
     /// Ends the session of an access or refresh token; whether it did. A token that is unknown or of a session that is
@@ -178,16 +207,7 @@ where
     /// # Errors
     /// [`Error::Revoked`] when it is over; [`Error::Store`] when the store did not answer.
     pub async fn confirm(&self, session: Sid) -> Result<(), Error> {
-        let now = self.now();
-        match self.inner.store.get(session).await.map_err(Error::store)? {
-            Some(found) if self.live_at(now).holds(&found) => Ok(()),
-            found => {
-                if let Some(revoked) = found.and_then(|found| found.revoked) {
-                    self.inner.revocations.apply(&[(session, revoked.at)]);
-                }
-                Err(Error::Revoked)
-            }
-        }
+        self.live(session).await.map(drop)
     }
 
     /// The engine's policy.
@@ -240,7 +260,28 @@ where
         Ok(())
     }
 
-    async fn open_session(&self, user: &str, data: serde_json::Value, client: Client) -> Result<Pair, Error> {
+    /// The session with this id, as long as it is live.
+    async fn live(&self, id: Sid) -> Result<Session, Error> {
+        let now = self.now();
+        match self.inner.store.get(id).await.map_err(Error::store)? {
+            Some(found) if self.live_at(now).holds(&found) => Ok(found),
+            found => {
+                if let Some(revoked) = found.and_then(|found| found.revoked) {
+                    self.inner.revocations.apply(&[(id, revoked.at)]);
+                }
+                Err(Error::Revoked)
+            }
+        }
+    }
+
+    /// Makes a session, in the place of `before` if there is one; it, and when and as what it was opened.
+    async fn open_session(
+        &self,
+        user: &str,
+        data: serde_json::Value,
+        client: Client,
+        before: Option<&Session>,
+    ) -> Result<(Pair, Opened), Error> {
         let Inner { store, policy, events, .. } = &*self.inner;
         if user.is_empty() || user.len() > 255 || user.contains('\0') {
             return Err(Error::UserId);
@@ -256,46 +297,44 @@ where
             generation: 0,
             created_at: now,
             renewed_at: now,
-            expires_at: now + whole_ms(policy.absolute),
+            expires_at: now,
             revoked: None,
             client: client.tidy(),
         };
+        begin(&mut session, now, policy, before);
         let claims = match self.claims_of(&session).await? {
             Some(claims) => serde_json::to_value(claims).map_err(Error::internal)?,
             None => return Err(Error::Grant),
         };
-        session.scopes = scopes_of(&claims, policy.scope_claims);
+        session.scopes = scopes_of(&claims, policy.scope_claims).map_err(Error::internal)?;
         // the application may have taken its time, and the session begins now
         let now = self.now();
-        (session.created_at, session.renewed_at) = (now, now);
-        session.expires_at = now + whole_ms(policy.absolute);
+        begin(&mut session, now, policy, before);
+        if session.expires_at <= now {
+            return Err(Error::Revoked); // it was to take the place of one that is over by now
+        }
 
         // everything that can fail comes before the session exists
         let token = self.sign(&session, &claims, now)?;
         let refresh = RefreshToken { session: session.id, generation: 0, secret };
-        let pair = self.pair(&session, token, Some(&refresh), now)?;
-        let id = session.id;
-        let newest = (session.created_at, id);
+        let mut pair = self.pair(&session, token, Some(&refresh), now)?;
+        pair.opened = true;
+        let opened = Opened { id: session.id, created_at: session.created_at, now };
         store.insert(session).await.map_err(Error::store)?;
-        events.send(EventKind::Created, user, Some(id), now);
+        events.send(EventKind::Created, user, Some(opened.id), now);
         self.warn_if_not_started();
-        if let Err(error) = self.evict(user, newest, now).await {
-            // the session exists; the next login tries again
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "sessions above the limit were not ended"
-            );
-        }
-        Ok(pair)
+        Ok((pair, opened))
     }
 
     /// Ends the sessions above the policy's limit, those renewed longest ago first.
     ///
-    /// `login` is the session that was opened just now, by its time and id. It comes after those of logins that were
-    /// later still, so that of two logins at once one stays, and before all others.
-    async fn evict(&self, user: &str, login: (i64, Sid), now: i64) -> Result<(), Error> {
+    /// `login` was opened just now. It comes after the sessions of logins that were later still, so that of two logins
+    /// at once one stays, and before all others.
+    async fn evict(&self, user: &str, login: Opened) -> Result<(), Error> {
         let Some(max) = self.inner.policy.max_sessions else { return Ok(()) };
-        let mut sessions = self.inner.store.list(user, self.live_at(now)).await.map_err(Error::store)?;
+        let mut sessions =
+            self.inner.store.list(user, self.live_at(login.now)).await.map_err(Error::store)?;
+        let login = (login.created_at, login.id);
         // a stable sort: within each of the three the one renewed last stays first
         sessions.sort_by_key(|session| login.cmp(&(session.created_at, session.id)));
         for session in sessions.into_iter().skip(usize::try_from(max).unwrap_or(usize::MAX)) {
@@ -393,8 +432,20 @@ where
             token,
             refresh_token,
             expires_in: u64::try_from(seconds).unwrap_or(0),
+            scope: None,
+            opened: false,
         })
     }
+}
+
+/// Sets the times of a session that begins now; one in the place of another was signed in to when that one was, and
+/// ends when that one would have ended.
+fn begin(session: &mut Session, now: i64, policy: &Policy, before: Option<&Session>) {
+    session.renewed_at = now;
+    (session.created_at, session.expires_at) = match before {
+        Some(before) => (before.created_at, before.expires_at),
+        None => (now, now + whole_ms(policy.absolute)),
+    };
 }
 
 impl<C, S> Clone for TokenAuth<C, S> {

@@ -62,7 +62,8 @@ pub enum Error {
     /// The list of revoked sessions is older than the policy allows.
     #[error("sessions are not available at the moment")]
     Stale,
-    /// A token could not be made: no randomness, or claims that are not a JSON object or use a reserved name.
+    /// A token could not be made: no randomness, or claims that are not a JSON object, use a reserved name, or have
+    /// scopes that are not strings.
     #[error("the token could not be made")]
     Internal(#[source] Cause),
     /// The application asks for tokens in a place where no engine for these claims is configured.
@@ -244,5 +245,5 @@ static SESSIONS_UNAVAILABLE: ErrorKind = ErrorKind::new(
 static TOKEN_NOT_MADE: ErrorKind = ErrorKind::new(
     "token_not_made",
     StatusCode::INTERNAL_SERVER_ERROR,
-    "The log has the cause: claims must be a JSON object without the names the library uses.",
+    "The log has the cause: claims must be a JSON object without the names the library uses, with scopes as strings.",
 );

@@ -21,6 +21,12 @@ pub struct Pair {
     /// Seconds until the access token ends.
     #[serde(skip)]
     pub expires_in: u64,
+    /// The scopes of the access token, where OAuth's clients have to be told.
+    #[serde(skip)]
+    pub(crate) scope: Option<String>,
+    /// Whether its session was opened with it.
+    #[serde(skip)]
+    pub(crate) opened: bool,
 }
 
 impl fmt::Debug for Pair {

@@ -41,7 +41,7 @@ pub struct Policy {
     /// The claim that names the user. Default: `sub`.
     pub subject_claim: &'static str,
     /// The claims whose scopes a renewal may narrow but never widen: a list of strings, or one string with blanks
-    /// between. Default: `scope` and `scopes`.
+    /// between; a token with anything else in them is not made. Default: `scope` and `scopes`.
     ///
     /// A scope that the user gained after the login reaches the token at the next login. Empty: a renewal takes
     /// whatever the claims function says.

@@ -104,14 +104,14 @@ where
         let decide = move |session| engine.decide(request, session);
         let (decision, moved) = store.get_then_rotate(id, decide).await.map_err(Error::store)?;
 
-        let (prepared, moved) = match decision {
+        let (prepared, moved, waited) = match decision {
             Decision::Unknown => return Err(Error::Grant),
             Decision::Over(session) => {
                 self.inner.events.send(EventKind::UsedAfterEnd, &session.user, Some(id), self.now());
                 return Err(Error::Grant);
             }
             Decision::Copied(session) => return self.end_copied(&session).await,
-            Decision::Ready(prepared) => (*prepared, moved),
+            Decision::Ready(prepared) => (*prepared, moved, false),
             Decision::Waiting(waiting) => {
                 let Waiting { request, session, standing, claims } = *waiting;
                 let claims = claims.await;
@@ -120,13 +120,15 @@ where
                     Some(rotate) => store.rotate(rotate).await.map_err(Error::store)?,
                     None => false,
                 };
-                (prepared, moved)
+                (prepared, moved, true)
             }
         };
-        self.answer(prepared, moved).await
+        self.answer(prepared, moved, waited).await
     }
 
-    async fn answer(&self, prepared: Prepared, moved: bool) -> Result<Pair, Error> {
+    /// `moved`: whether the session made its step. `waited`: whether it was read before a claims function that took its
+    /// time.
+    async fn answer(&self, prepared: Prepared, moved: bool, waited: bool) -> Result<Pair, Error> {
         let Prepared { session, standing, next, token, step } = prepared;
         let (id, now) = (session.id, step.live.now);
         let token = match token {
@@ -138,21 +140,21 @@ where
             Err(NoToken::Failed(error)) => return Err(error),
         };
         match standing {
-            Standing::Young => self.renewed(&session, token, None, false, now),
-            Standing::JustReplaced => self.renewed(&session, token, Some(&next), false, now),
+            Standing::Young if !waited => self.renewed(&session, token, None, false, now),
+            Standing::JustReplaced if !waited => self.renewed(&session, token, Some(&next), false, now),
             Standing::Due if moved => {
                 let rotates = self.inner.policy.rotate;
                 self.renewed(&session, token, rotates.then_some(&next), rotates, now)
             }
-            Standing::Due => {
-                // somebody else moved it, or it ended: a fresh statement sees which
+            standing => {
+                // somebody else may have moved it, or ended it: a fresh statement sees which
                 let session = self.inner.store.get(id).await.map_err(Error::store)?.ok_or(Error::Grant)?;
                 if !self.live_at(self.now()).holds(&session) {
                     return Err(Error::Grant);
                 }
                 // further on than that, this request was slow: its token was the latest when it came in, so it is
                 // no copy, but its answer must not bring an old refresh token back
-                let same = session.generation == next.generation;
+                let same = session.generation == next.generation && standing != Standing::Young;
                 self.renewed(&session, token, same.then_some(&next), false, now)
             }
         }
@@ -197,7 +199,9 @@ where
         let token = match claims {
             Ok(claims) => serde_json::to_value(claims)
                 .map_err(Error::internal)
-                .map(|claims| bound(claims, policy.scope_claims, &session.scopes))
+                .and_then(|claims| {
+                    bound(claims, policy.scope_claims, &session.scopes).map_err(Error::internal)
+                })
                 .and_then(|claims| self.sign(&session, &claims, live.now))
                 .map_err(NoToken::Failed),
             Err(Refusal::Denied) => Err(NoToken::Denied),

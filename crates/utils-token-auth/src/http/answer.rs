@@ -52,11 +52,11 @@ impl Withdraw {
         S: Store,
     {
         Self(Rc::new(move |pair| {
-            let Ok(token) = auth.verifier().verify::<C>(&pair.token, auth.now()) else { return };
             // what a renewal answers was there before: a forged request must not end it
-            if token.auth_time != Some(token.issued_at) {
+            if !pair.opened {
                 return;
             }
+            let Ok(token) = auth.verifier().verify::<C>(&pair.token, auth.now()) else { return };
             let auth = auth.clone();
             // an answer is made without waiting; the session can wait, because nobody can use it
             actix_web::rt::spawn(async move {

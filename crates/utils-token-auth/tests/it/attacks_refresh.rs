@@ -1,9 +1,16 @@
 //! The attacks on refresh tokens that no requirement is named after.
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use utils_testing::token_auth::check_races;
 use utils_token_auth::{
-    Client, Error, Keys, LiveAt, MemoryStore, Policy, Purge, Rotate, Store, TestClock, Which, Why,
+    Client, Error, Keys, LiveAt, MemoryStore, Pair, Policy, Purge, Rotate, Session, Store, TestClock,
+    TokenAuth, Which, Why,
 };
 
 use crate::{
@@ -120,35 +127,81 @@ async fn what_is_over_in_any_way_cannot_be_renewed() {
     deleted_user.refused(&refresh).await;
 }
 
-#[actix_web::test]
-async fn a_session_that_ends_while_it_is_renewed_is_refused() {
-    // the session ends between the first read and the rotation: the claims function is where that can be staged
-    for ending in ["revoked", "purged", "expired"] {
-        let store = MemoryStore::new();
-        let clock = TestClock::at(START);
-        let hook = (store.clone(), clock.clone());
-        let auth = utils_token_auth::TokenAuth::new(crate::support::keys(), store.clone(), move |session| {
-            let (store, clock) = hook.clone();
-            async move {
-                if store.get(session.id).await?.is_some() {
-                    match ending {
-                        "revoked" => {
-                            let which = Which::One { user: &session.user, id: session.id };
-                            store.revoke(which, Why::Admin, START).await?;
-                        }
-                        "purged" => {
-                            store.purge(Purge { ended_before: i64::MAX, idle_before: 0, limit: 9 }).await?;
-                        }
-                        _ => clock.advance(400 * DAY),
+/// What happens to a session in the middle of a renewal: the claims function is where that can be staged.
+#[derive(Clone, Copy, Debug)]
+enum Meanwhile {
+    Revoked,
+    Purged,
+    Expired,
+    /// The client renewed with the refresh token that came after.
+    Renewed,
+}
+
+/// Renews while something happens to the session, with a refresh token that is due, young or replaced just now.
+async fn renewed_meanwhile(standing: &str, waits: bool, happens: Meanwhile) -> Result<Pair, Error> {
+    let store = MemoryStore::new();
+    let clock = TestClock::at(START);
+    let armed = Arc::new(AtomicBool::new(false));
+    let hook = (store.clone(), clock.clone(), Arc::clone(&armed));
+    let auth = TokenAuth::new(crate::support::keys(), store.clone(), move |session: Session| {
+        let (store, clock, armed) = hook.clone();
+        async move {
+            if armed.load(Ordering::SeqCst) {
+                if waits {
+                    tokio::task::yield_now().await;
+                }
+                match happens {
+                    Meanwhile::Revoked => {
+                        let which = Which::One { user: &session.user, id: session.id };
+                        store.revoke(which, Why::Admin, START).await?;
+                    }
+                    Meanwhile::Purged => {
+                        store.purge(Purge { ended_before: i64::MAX, idle_before: 0, limit: 9 }).await?;
+                    }
+                    Meanwhile::Expired => clock.advance(400 * DAY),
+                    Meanwhile::Renewed => {
+                        let live = LiveAt { now: START + 30_000, idle_since: 0 };
+                        let (from, client) = (session.generation, Client::unknown());
+                        store.rotate(Rotate { id: session.id, from, to: from + 1, live, client }).await?;
                     }
                 }
-                Ok(serde_json::Map::new())
             }
-        });
-        let auth = auth.clock(clock.clone()).events(|_| {}).build().unwrap();
-        let pair = auth.login("ana", (), Client::unknown()).await.unwrap();
-        let renewed = auth.renew(&pair.refresh_token.unwrap(), Client::unknown()).await;
-        assert!(matches!(renewed, Err(Error::Grant)), "{ending}: {renewed:?}");
+            Ok(serde_json::Map::new())
+        }
+    });
+    let auth = auth.clock(clock.clone()).events(|_| {}).build().unwrap();
+    let renew = |token: String| {
+        let auth = auth.clone();
+        async move { auth.renew(&token, Client::unknown()).await }
+    };
+    let first = auth.login("ana", (), Client::unknown()).await.unwrap().refresh_token.unwrap();
+    let token = match standing {
+        "due" => first,
+        "young" => renew(first).await.unwrap().refresh_token.unwrap(),
+        _ => {
+            renew(first.clone()).await.unwrap();
+            first
+        }
+    };
+    armed.store(true, Ordering::SeqCst);
+    renew(token).await
+}
+
+#[actix_web::test]
+async fn a_session_that_ends_while_it_is_renewed_is_refused() {
+    for (standing, waits) in [("due", false), ("due", true), ("young", true), ("replaced just now", true)] {
+        for ending in [Meanwhile::Revoked, Meanwhile::Purged, Meanwhile::Expired] {
+            let renewed = renewed_meanwhile(standing, waits, ending).await;
+            assert!(matches!(renewed, Err(Error::Grant)), "{standing}, {ending:?}: {renewed:?}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_retry_that_was_slower_than_the_next_renewal_brings_no_old_refresh_token_back() {
+    for standing in ["young", "replaced just now"] {
+        let renewed = renewed_meanwhile(standing, true, Meanwhile::Renewed).await.unwrap();
+        assert_eq!(renewed.refresh_token, None, "{standing}");
     }
 }
 

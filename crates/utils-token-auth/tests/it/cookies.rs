@@ -255,18 +255,41 @@ async fn a_forged_renewal_by_a_route_of_the_applications_own_ends_no_session() {
         auth.renew(&token, Client::unknown()).await
     }
 
+    for later in [0, 60] {
+        let site = site();
+        let refresh = site.login("ann").await.refresh_token.unwrap();
+        site.later(later);
+        let app = App::new()
+            .app_data(web::Data::new(site.auth.clone()))
+            .configure(site.http.routes())
+            .route("/again", web::post().to(renew));
+        let app = test::init_service(app).await;
+        let forged = TestRequest::post().uri("/again").set_payload(refresh).to_request();
+        assert_eq!(Answer::of(app.call(forged).await).await.status, StatusCode::FORBIDDEN);
+        actix_rt::task::yield_now().await;
+        assert_eq!(site.auth.list("ann", None).await.unwrap().len(), 1, "after {later} s");
+    }
+}
+
+#[actix_rt::test]
+async fn a_session_whose_replacement_is_answered_to_nobody_is_ended() {
+    async fn promote(auth: web::Data<Engine>, session: String) -> Result<Pair, Error> {
+        auth.replace("ann", session.parse().map_err(|_| Error::NotFound)?, (), Client::unknown()).await
+    }
+
     let site = site();
-    let refresh = site.login("ann").await.refresh_token.unwrap();
+    let session = site.login("ann").await.session;
     site.later(60);
     let app = App::new()
         .app_data(web::Data::new(site.auth.clone()))
         .configure(site.http.routes())
-        .route("/again", web::post().to(renew));
+        .route("/promote", web::post().to(promote));
     let app = test::init_service(app).await;
-    let forged = TestRequest::post().uri("/again").set_payload(refresh).to_request();
+    let forged = TestRequest::post().uri("/promote").set_payload(session.to_string()).to_request();
     assert_eq!(Answer::of(app.call(forged).await).await.status, StatusCode::FORBIDDEN);
     actix_rt::task::yield_now().await;
-    assert_eq!(site.auth.list("ann", None).await.unwrap().len(), 1);
+    let left = site.auth.list("ann", None).await.unwrap();
+    assert!(left.is_empty(), "a session that nobody can use: {left:?}");
 }
 
 #[actix_rt::test]

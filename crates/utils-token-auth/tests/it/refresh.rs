@@ -1,10 +1,17 @@
 //! Refresh tokens: the requirements R1 to R13.
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use utils_token_auth::{Error, EventKind, Keys, MemoryStore, Policy, Store, TestClock, Which, Why};
+use serde_json::{Value, json};
+use utils_token_auth::{
+    Client, Error, EventKind, Keys, MemoryStore, Policy, Purge, Refusal, Store, TestClock, TokenAuth, Which,
+    Why,
+};
 
 use crate::spy::Spy;
-use crate::support::{Claims, DAY, HOUR, MINUTE, SECOND, START, User, World};
+use crate::support::{Claims, DAY, HOUR, MINUTE, SECOND, START, User, World, keys};
 
 /// RFC 9700 section 4.14.2: a renewal replaces the refresh token.
 #[actix_web::test]
@@ -115,6 +122,51 @@ async fn r4_an_application_may_let_renewals_take_what_the_claims_function_says()
     world.users.set("ana", &["read", "admin"]);
     let pair = world.renew(&refresh).await.unwrap();
     assert_eq!(world.verify(&pair.token).claims, scopes(&["read", "admin"]));
+}
+
+#[actix_web::test]
+async fn r4_scopes_that_cannot_be_compared_are_not_signed() {
+    let claims = Arc::new(Mutex::new(json!({"scopes": ["read"]})));
+    let asked = Arc::clone(&claims);
+    let auth = TokenAuth::new(keys(), MemoryStore::new(), move |_| {
+        let claims = asked.lock().unwrap().clone();
+        async move { Ok::<Value, Refusal>(claims) }
+    });
+    let clock = TestClock::at(START);
+    let auth = auth.clock(clock.clone()).events(|_| {}).build().unwrap();
+    let granted = auth.login("ana", (), Client::unknown()).await.unwrap();
+    clock.advance(MINUTE);
+    let good = auth.store().len();
+    for (name, shape) in [
+        ("scopes", json!(7)),
+        ("scopes", json!(true)),
+        ("scopes", json!({"admin": true})),
+        ("scopes", json!(["read", 7])),
+        ("scopes", json!([["admin"]])),
+        ("scopes", json!(["read", null])),
+        ("scopes", json!([{"admin": true}])),
+        ("scope", json!({"admin": {}})),
+        ("scope", json!(1.5)),
+    ] {
+        *claims.lock().unwrap() = json!({ name: shape });
+        let login = auth.login("ana", (), Client::unknown()).await;
+        let renewal = auth.renew(granted.refresh_token.as_ref().unwrap(), Client::unknown()).await;
+        for refused in [login, renewal] {
+            let Err(error) = refused else { panic!("{name}: {shape} was signed") };
+            assert!(matches!(error, Error::Internal(_)), "{error:?}");
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains(&format!("`{name}`")), "the log names the claim: {cause}");
+            assert_eq!(error.to_string(), "the token could not be made", "and the answer does not");
+        }
+    }
+    assert_eq!(auth.store().len(), good, "no session was opened");
+    for fine in [json!({"scopes": null}), json!({}), json!({"scope": "read", "scopes": []})] {
+        *claims.lock().unwrap() = fine;
+        auth.login("ana", (), Client::unknown()).await.unwrap();
+    }
+    *claims.lock().unwrap() = json!({"scopes": ["read", "admin"]});
+    let renewed = auth.renew(&granted.refresh_token.unwrap(), Client::unknown()).await.unwrap();
+    assert_eq!(auth.verify(&renewed.token).unwrap().claims["scopes"], json!(["read"]));
 }
 
 /// RFC 9700 section 4.14.2.
@@ -268,20 +320,47 @@ async fn r12_the_grace_ends_to_the_millisecond() {
 #[actix_web::test]
 async fn r13_every_refusal_looks_the_same() {
     let world = World::with(Policy::default().idle(DAY).absolute(2 * DAY));
+    let garbage = "garbage".to_owned();
+    // genuine by its MAC, and of a session that this store never had
+    let unknown = World::new().refresh_token("ana").await;
     let revoked = world.refresh_token("ana").await;
     world.auth.logout(&revoked).await.unwrap();
     let replayed = world.refresh_token("ana").await;
     world.rotated(&replayed).await;
-    let idle = world.refresh_token("ana").await;
-    let unknown = World::new().refresh_token("ana").await;
+    let denied = world.refresh_token("bo").await;
+
+    // a backup was restored: the client is further on than the store
+    let login = world.login("eve").await;
+    let backup = MemoryStore::new();
+    backup.insert(world.auth.store().get(login.session).await.unwrap().unwrap()).await.unwrap();
+    let future = world.rotated(&login.refresh_token.unwrap()).await;
+    let restored = World::signing(keys(), backup, Policy::default(), world.clock.clone());
+
     world.later(MINUTE);
-    let mut texts = std::collections::HashSet::new();
-    for token in [&revoked, &replayed, &unknown, &"garbage".to_owned()] {
-        texts.insert(world.renew(token).await.unwrap_err().to_string());
+    world.users.put("bo", User::Disabled);
+    let mut answers = Vec::new();
+    for token in [&garbage, &unknown, &revoked, &replayed, &denied] {
+        answers.push(world.renew(token).await);
     }
+    answers.push(restored.renew(&future).await);
+
+    let idle = world.refresh_token("ana").await;
+    let mut expired = world.refresh_token("ana").await;
     world.later(DAY);
-    texts.insert(world.renew(&idle).await.unwrap_err().to_string());
-    assert_eq!(texts.len(), 1, "{texts:?}");
+    expired = world.rotated(&expired).await;
+    world.later(DAY);
+    answers.push(world.renew(&idle).await);
+    answers.push(world.renew(&expired).await);
+
+    let purged = world.refresh_token("ana").await;
+    let everything = Purge { ended_before: i64::MAX, idle_before: i64::MAX, limit: 100 };
+    assert!(world.auth.store().purge(everything).await.unwrap() > 0);
+    answers.push(world.renew(&purged).await);
+
+    assert_eq!(answers.len(), 9);
+    for (case, answer) in answers.iter().enumerate() {
+        assert!(matches!(answer, Err(Error::Grant)), "case {case}: {answer:?}");
+    }
 }
 
 #[actix_web::test]

@@ -3,14 +3,14 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use utils_token_auth::{
-    Client, Error, EventKind, MemoryStore, Policy, PolicyError, Severity, Stale, Store, TestClock, TokenAuth,
-    Which, Why,
+    Client, Error, EventKind, MemoryStore, Policy, PolicyError, Severity, Sid, Stale, Store, TestClock,
+    TokenAuth, Which, Why,
 };
 
 use crate::{
@@ -267,6 +267,110 @@ async fn s8_a_session_gets_a_new_id_when_privileges_change() {
     assert!(matches!(world.auth.verify(&before.token), Err(Error::Revoked)));
     world.refused(&before.refresh_token.unwrap()).await;
     assert_eq!(world.auth.list("ana", None).await.unwrap().len(), 1);
+}
+
+/// RFC 9470: nobody proved anything anew, so the sign-in is as old as it was, and it ends when it would have ended.
+#[actix_web::test]
+async fn s8_a_session_that_is_replaced_is_no_younger_and_lives_no_longer() {
+    let world = World::with(Policy::default().idle(2 * DAY).absolute(10 * DAY));
+    let mut session = world.login("ana").await.session;
+    let ends = world.auth.list("ana", None).await.unwrap()[0].expires_at;
+    for _ in 0..5 {
+        world.later(DAY);
+        let pair = world.auth.replace("ana", session, (), Client::unknown()).await.unwrap();
+        session = pair.session;
+        let token = world.verify(&pair.token);
+        assert_eq!(token.auth_time, Some(START / 1000));
+        assert_eq!(token.issued_at, world.auth.now() / 1000);
+        let kept = world.auth.store().get(session).await.unwrap().unwrap();
+        assert_eq!((kept.created_at, kept.expires_at), (START, ends));
+        assert_eq!(kept.renewed_at, world.auth.now(), "and it is not idle");
+    }
+    world.later(DAY);
+    let last = world.auth.replace("ana", session, (), Client::unknown()).await.unwrap();
+    world.later(DAY);
+    let mut refresh = world.rotated(&last.refresh_token.unwrap()).await;
+    for _ in 0..2 {
+        world.later(DAY);
+        refresh = world.rotated(&refresh).await;
+    }
+    world.later(DAY);
+    world.refused(&refresh).await;
+}
+
+#[actix_web::test]
+async fn a_session_that_is_over_or_another_users_is_not_replaced() {
+    let world = World::with(Policy::default().idle(DAY).absolute(3 * DAY));
+    let revoked = world.login("ana").await;
+    world.auth.revoke(Which::One { user: "ana", id: revoked.session }, Why::Admin).await.unwrap();
+    let victims = world.login("eve").await;
+    let unknown = World::new().login("ana").await;
+    for (case, session) in
+        [("revoked", revoked.session), ("another user's", victims.session), ("unknown", unknown.session)]
+    {
+        not_replaced(&world, case, session).await;
+    }
+    world.verify(&victims.token);
+    world.rotated(&victims.refresh_token.unwrap()).await;
+
+    let (idle, expired) = (world.login("ana").await, world.login("ana").await);
+    let mut refresh = expired.refresh_token.unwrap();
+    for _ in 0..2 {
+        world.later(DAY);
+        refresh = world.rotated(&refresh).await;
+    }
+    not_replaced(&world, "idle", idle.session).await;
+    world.later(DAY);
+    not_replaced(&world, "expired", expired.session).await;
+}
+
+async fn not_replaced(world: &World, case: &str, session: Sid) {
+    let before = world.auth.store().len();
+    let refused = world.auth.replace("ana", session, (), Client::unknown()).await;
+    assert!(matches!(refused, Err(Error::Revoked)), "{case}: {refused:?}");
+    assert_eq!(world.auth.store().len(), before, "{case}: nothing was made");
+}
+
+#[actix_web::test]
+async fn a_session_that_ends_while_it_is_replaced_stays_ended() {
+    // an administrator ends all sessions of the user after the old one was read, and before the new one is there
+    let sessions = Arc::new(std::sync::OnceLock::<MemoryStore>::new());
+    let armed = Arc::new(AtomicBool::new(false));
+    let store = {
+        let (sessions, armed) = (Arc::clone(&sessions), Arc::clone(&armed));
+        Hooked::before(move |method| {
+            let sessions = Arc::clone(&sessions);
+            let now = method == "insert" && armed.load(Ordering::SeqCst);
+            async move {
+                if now {
+                    let all = Which::All { user: "ana" };
+                    sessions.get().unwrap().revoke(all, Why::Admin, START).await.map_err(io::Error::other)?;
+                }
+                Ok(())
+            }
+        })
+    };
+    sessions.set(store.store.clone()).unwrap();
+    let world = World::on(store, Policy::default());
+    let before = world.login("ana").await;
+    armed.store(true, Ordering::SeqCst);
+    let refused = world.auth.replace("ana", before.session, (), Client::unknown()).await;
+    assert!(matches!(refused, Err(Error::Revoked)), "{refused:?}");
+    assert!(world.auth.list("ana", None).await.unwrap().is_empty(), "the user has no session");
+}
+
+#[actix_web::test]
+async fn replacing_a_session_ends_no_other_of_the_user() {
+    let world = World::with(Policy::default().max_sessions(2));
+    let older = world.login("ana").await;
+    world.later(MINUTE);
+    let newer = world.login("ana").await;
+    world.later(MINUTE);
+    let replaced = world.auth.replace("ana", newer.session, (), Client::unknown()).await.unwrap();
+    world.verify(&older.token);
+    world.verify(&replaced.token);
+    assert_eq!(world.auth.list("ana", None).await.unwrap().len(), 2);
+    assert!(!world.kinds().contains(&EventKind::Revoked { why: Why::Evicted, sessions: 1 }));
 }
 
 #[actix_web::test]
