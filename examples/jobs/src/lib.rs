@@ -1,15 +1,17 @@
-//! A queue that two programs share: `web` enqueues letters, `worker` writes them.
-use std::{env, time::Duration};
+//! A queue that two programs share: `web` enqueues letters, `worker` writes them. `all` is both in one process.
+#![expect(clippy::print_stdout, reason = "the programs say where they listen")]
+
+use std::{env, error::Error, time::Duration};
 
 use actix_web::{
-    HttpResponse,
+    App, HttpResponse, HttpServer,
     web::{self, Data, Path},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use webutils::{
     jobs::{Backoff, Context, Failure, Job, Jobs, JobsError, Policy},
-    restful::{OrNotFound, Result},
+    restful::{OrNotFound, Restful, Result},
     webargs::Json,
 };
 
@@ -48,6 +50,32 @@ pub fn open() -> std::result::Result<Jobs, JobsError> {
     let jobs = Jobs::open(&url)?;
     jobs.migrate()?;
     Ok(jobs)
+}
+
+/// Serves on the address of `LISTEN`, by default `127.0.0.1:8080`, until it is to stop: then the requests that it has are
+/// answered, and no new ones are taken.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn serve(
+    jobs: &Jobs,
+    stop: impl Future<Output = ()> + 'static,
+) -> std::result::Result<(), Box<dyn Error>> {
+    let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
+    let jobs = jobs.clone();
+    let server = HttpServer::new(move || App::new().configure(routes(&jobs)).wrap(Restful::new()));
+    let server =
+        server.workers(2).bind(&listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    for address in server.addrs() {
+        println!("listening on http://{address}");
+    }
+    let server = server.disable_signals().run();
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        stop.await;
+        handle.stop(true).await;
+    });
+    Ok(server.await?)
 }
 
 /// `POST /letters` and `GET /letters/{id}`.
