@@ -100,6 +100,7 @@ macro_rules! job_backend_contract {
             a_missed_tick_is_made_up_for_once,
             apalis_own_workers_run_on_the_storage,
             apalis_layers_and_errors_end_attempts,
+            apalis_monitor_runs_a_worker_with_a_rate_and_its_spans,
             the_context_knows_the_release_the_worker_and_the_data,
             a_blocking_job_does_not_stall_the_others,
             jobs_that_wait_together_are_handled_in_one_call,

@@ -266,6 +266,49 @@ pub async fn apalis_layers_and_errors_end_attempts(backend: impl JobBackend) {
     assert_eq!((later.run_at - later.created_at).num_seconds(), 3_600);
 }
 
+pub async fn apalis_monitor_runs_a_worker_with_a_rate_and_its_spans(backend: impl JobBackend) {
+    use apalis::{layers::WorkerBuilderExt, prelude::Monitor};
+
+    let jobs = lively(&backend);
+    let log = Log::default();
+    let ids = jobs.enqueue_many(["a", "b", "c", "d", "fails"].map(say)).await.unwrap();
+    let (works, heard) = (jobs.clone(), log.clone());
+    let monitor = Monitor::new().register(move |_| {
+        let heard = heard.clone();
+        WorkerBuilder::new("watched")
+            .backend(works.storage::<Say>())
+            .rate_limit(2, Duration::from_millis(150))
+            .enable_tracing()
+            .build(move |job: Say| {
+                let heard = heard.clone();
+                async move {
+                    heard.add(job.0.clone());
+                    if job.0 == "fails" { Err("it rains".into()) } else { Ok::<_, BoxDynError>(job.0) }
+                }
+            })
+    });
+    let started = Instant::now();
+    let (ends, waited) = (jobs.clone(), ids.clone());
+    let stop = async move {
+        for id in &waited {
+            while matches!(status(&ends, id).await.state, State::Waiting | State::Running) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        Ok(())
+    };
+    monitor.run_with_signal(stop).await.unwrap();
+    // Two at once, two in the next 150 ms, and the last one in those after them.
+    assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
+    assert_eq!(log.len(), 5, "{:?}", log.lines());
+    for id in &ids[..4] {
+        assert_eq!(status(&jobs, id).await.state, State::Done);
+    }
+    let failed = status(&jobs, &ids[4]).await;
+    assert_eq!((failed.state, failed.attempts), (State::Scheduled, 1));
+    assert!(failed.error.is_some_and(|error| error.contains("it rains")));
+}
+
 pub async fn the_context_knows_the_release_the_worker_and_the_data(backend: impl JobBackend) {
     use serde::{Deserialize, Serialize};
     use utils_jobs::{Context, Failure, Job};
