@@ -20,6 +20,9 @@ pub enum Error {
     /// The request carries no token.
     #[error("A valid token is required to access this resource")]
     Missing,
+    /// The request is to renew, and carries no refresh token.
+    #[error("A valid token is required to access this resource")]
+    NoRefreshToken,
     /// The request carries credentials in two places, or in a way that cannot be read.
     #[error("the request's credentials are malformed")]
     Malformed,
@@ -35,6 +38,9 @@ pub enum Error {
     /// The refresh token is not good any more, whatever the reason: sign in again.
     #[error("The provided token was invalid.")]
     Grant,
+    /// The renewal asks for a scope that its session was not granted, or that the user has lost.
+    #[error("the session was not granted these scopes")]
+    ScopeNotGranted,
     /// The access token lacks this scope.
     #[error("the token does not allow this")]
     Scope(String),
@@ -129,11 +135,13 @@ impl Error {
     pub fn kind(&self) -> &'static ErrorKind {
         match self {
             Self::Missing => &TOKEN_MISSING,
+            Self::NoRefreshToken => &REFRESH_TOKEN_MISSING,
             Self::Malformed => &CREDENTIALS_MALFORMED,
             Self::Invalid(_) => &TOKEN_INVALID,
             Self::Expired(_) => &TOKEN_EXPIRED,
             Self::Revoked => &TOKEN_REVOKED,
             Self::Grant => &REFRESH_TOKEN_INVALID,
+            Self::ScopeNotGranted => &SCOPE_NOT_GRANTED,
             Self::Scope(_) => &INSUFFICIENT_SCOPE,
             Self::CrossSite => &CROSS_SITE_REQUEST,
             Self::NotFresh { .. } => &SIGN_IN_TOO_OLD,
@@ -162,7 +170,9 @@ pub static ERRORS: &[&ErrorKind] = &[
     &TOKEN_INVALID,
     &TOKEN_EXPIRED,
     &TOKEN_REVOKED,
+    &REFRESH_TOKEN_MISSING,
     &REFRESH_TOKEN_INVALID,
+    &SCOPE_NOT_GRANTED,
     &INSUFFICIENT_SCOPE,
     &CROSS_SITE_REQUEST,
     &SIGN_IN_TOO_OLD,
@@ -206,6 +216,16 @@ static REFRESH_TOKEN_INVALID: ErrorKind = ErrorKind::new(
     "refresh_token_invalid",
     StatusCode::UNAUTHORIZED,
     "The session is over or the refresh token is not the latest one: sign in again.",
+);
+static REFRESH_TOKEN_MISSING: ErrorKind = ErrorKind::new(
+    "refresh_token_missing",
+    StatusCode::UNAUTHORIZED,
+    "Send the refresh token in the body of the request, or the cookie that has it, or sign in.",
+);
+static SCOPE_NOT_GRANTED: ErrorKind = ErrorKind::new(
+    "scope_not_granted",
+    StatusCode::BAD_REQUEST,
+    "Ask for scopes that the login granted and the user still has, or leave `scope` out.",
 );
 static INSUFFICIENT_SCOPE: ErrorKind = ErrorKind::new(
     "insufficient_scope",

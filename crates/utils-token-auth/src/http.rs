@@ -25,7 +25,8 @@ use crate::{engine::TokenAuth, store::Store};
 /// How an engine is reached over HTTP: which parts of a request may carry a token, and what the answers look like.
 ///
 /// By default a token is read from the `Authorization` header alone, and the answers use the names `token` and
-/// `refreshToken`. The value is made once and cloned into each worker:
+/// `refreshToken`. Configure one engine for each scope; several, such as one for users and one for services, go into
+/// `web::scope`s of their own. The value is made once and cloned into each worker:
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, post, web};
@@ -115,8 +116,8 @@ where
     ///
     /// Such a token ends up in server logs, in the browser's history and in `Referer` headers, which is why RFC 6750
     /// section 2.3 and RFC 9700 section 4.3.2 advise against it. Answers must then not be kept by shared caches:
-    /// [`protect`](Self::protect) sees to that for the routes it wraps, others set `Cache-Control: private`
-    /// themselves.
+    /// [`protect`](Self::protect) sees to that for the routes it wraps, whatever their handlers say of caches; others
+    /// set `Cache-Control: private` themselves.
     #[must_use]
     pub fn query_param(mut self, name: &str) -> Self {
         self.options.query_param = Some(name.into());
@@ -133,6 +134,11 @@ where
     /// Uses the names and error answers of RFC 6749 in `/renew` and token answers: `access_token`, `refresh_token`,
     /// `token_type`, `expires_in`; a refused renewal is 400 `{"error": "invalid_grant"}`. Default: `token` and
     /// `refreshToken`, and 401.
+    ///
+    /// A renewal may then ask for fewer scopes with `scope`, words with blanks between, for this one access token: the
+    /// refresh token keeps its grant. The answer has `scope` when some were asked for, or when the user has lost some.
+    /// More than was granted is 400 `{"error": "invalid_scope"}`, and nothing changes. A `grant_type` other than
+    /// `refresh_token` is 400 `{"error": "unsupported_grant_type"}`.
     #[must_use]
     pub fn oauth_names(mut self) -> Self {
         self.options.names = Names::OAuth;
@@ -174,7 +180,9 @@ where
     /// | `DELETE /tokens/others` | ends all but this one |
     /// | `DELETE /tokens/{id}` | ends one; 404 when it is not the user's |
     ///
-    /// Handlers beside and below find [`Auth`](crate::Auth) by it.
+    /// Handlers beside and below find [`Auth`](crate::Auth) by it, and what a [`Pair`](crate::Pair) is to be answered
+    /// with. So one engine for each scope: of two in one `App` or `Scope`, the one configured last decides on names,
+    /// cookies and [proxies](Self::proxies) for both.
     pub fn routes(&self) -> impl FnOnce(&mut web::ServiceConfig) + use<C, S> {
         let http = self.clone();
         move |config| {

@@ -105,6 +105,7 @@ pub use crate::{
     events::{Event, EventKind, Severity},
     http::{
         HttpAuth,
+        answer::PairInBody,
         client::{ParseNetworkError, Proxies},
         cookies::Cookies,
         extract::{Auth, MaybeAuth},

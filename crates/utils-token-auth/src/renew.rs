@@ -16,7 +16,7 @@ use crate::{
     pair::Pair,
     policy::Policy,
     refresh::RefreshToken,
-    scope_bound::bound,
+    scope_bound::{bound, joined, narrowed, same_words},
     session::{Client, Session, Why},
     store::{Rotate, Store, Which},
 };
@@ -26,6 +26,8 @@ struct Request {
     presented: RefreshToken,
     client: Client,
     arrived: i64,
+    /// The scopes that the access token is to have, with blanks between; all that were granted if there are none.
+    scope: Option<String>,
 }
 
 enum Decision<C> {
@@ -35,6 +37,8 @@ enum Decision<C> {
     Over(Session),
     /// Somebody kept a copy of the token.
     Copied(Session),
+    /// It asks for scopes that were not granted.
+    NotGranted,
     /// All is there but the rotation.
     Ready(Box<Prepared>),
     /// The claims function has something to wait for.
@@ -54,8 +58,15 @@ struct Prepared {
     standing: Standing,
     /// The successor of the token that was presented.
     next: RefreshToken,
-    token: Result<String, NoToken>,
+    token: Result<Minted, NoToken>,
     step: Rotate,
+}
+
+/// A new access token.
+struct Minted {
+    token: String,
+    /// Its scopes, where they are not to a word those that were granted, or where some were asked for.
+    scope: Option<String>,
 }
 
 /// Why there is no access token.
@@ -96,10 +107,22 @@ where
     /// [`Error::Grant`] for every refresh token that is not good any more, with nothing that tells the reasons apart;
     /// [`Error::Store`] or [`Error::Claims`] when it cannot be said at the moment: the same token can be tried again.
     pub async fn renew(&self, refresh_token: &str, client: Client) -> Result<Pair, Error> {
+        self.renew_within(refresh_token, client, None).await
+    }
+
+    /// As `renew`, with no more than these scopes in the access token; the refresh token keeps its grant (RFC 6749
+    /// section 6). [`Error::ScopeNotGranted`] when that is less than they are, and nothing changes then.
+    pub(crate) async fn renew_within(
+        &self,
+        refresh_token: &str,
+        client: Client,
+        scope: Option<&str>,
+    ) -> Result<Pair, Error> {
         let store = &self.inner.store;
         let presented = self.inner.refresh.open(refresh_token).ok_or(Error::Grant)?;
         let id = presented.session;
-        let request = Request { presented, client: client.tidy(), arrived: self.now() };
+        let scope = scope.map(str::to_owned);
+        let request = Request { presented, client: client.tidy(), arrived: self.now(), scope };
         let engine = self.clone();
         let decide = move |session| engine.decide(request, session);
         let (decision, moved) = store.get_then_rotate(id, decide).await.map_err(Error::store)?;
@@ -111,6 +134,7 @@ where
                 return Err(Error::Grant);
             }
             Decision::Copied(session) => return self.end_copied(&session).await,
+            Decision::NotGranted => return Err(Error::ScopeNotGranted),
             Decision::Ready(prepared) => (*prepared, moved, false),
             Decision::Waiting(waiting) => {
                 let Waiting { request, session, standing, claims } = *waiting;
@@ -131,8 +155,8 @@ where
     async fn answer(&self, prepared: Prepared, moved: bool, waited: bool) -> Result<Pair, Error> {
         let Prepared { session, standing, next, token, step } = prepared;
         let (id, now) = (session.id, step.live.now);
-        let token = match token {
-            Ok(token) => token,
+        let minted = match token {
+            Ok(minted) => minted,
             Err(NoToken::Denied) => {
                 self.revoke(Which::One { user: &session.user, id }, Why::Denied).await?;
                 return Err(Error::Grant);
@@ -140,11 +164,11 @@ where
             Err(NoToken::Failed(error)) => return Err(error),
         };
         match standing {
-            Standing::Young if !waited => self.renewed(&session, token, None, false, now),
-            Standing::JustReplaced if !waited => self.renewed(&session, token, Some(&next), false, now),
+            Standing::Young if !waited => self.renewed(&session, minted, None, false, now),
+            Standing::JustReplaced if !waited => self.renewed(&session, minted, Some(&next), false, now),
             Standing::Due if moved => {
                 let rotates = self.inner.policy.rotate;
-                self.renewed(&session, token, rotates.then_some(&next), rotates, now)
+                self.renewed(&session, minted, rotates.then_some(&next), rotates, now)
             }
             standing => {
                 // somebody else may have moved it, or ended it: a fresh statement sees which
@@ -155,7 +179,7 @@ where
                 // further on than that, this request was slow: its token was the latest when it came in, so it is
                 // no copy, but its answer must not bring an old refresh token back
                 let same = session.generation == next.generation && standing != Standing::Young;
-                self.renewed(&session, token, same.then_some(&next), false, now)
+                self.renewed(&session, minted, same.then_some(&next), false, now)
             }
         }
     }
@@ -173,6 +197,9 @@ where
         let Some(standing) = Standing::of(&request.presented, &session, policy, request.arrived, now) else {
             return (Decision::Copied(session), None);
         };
+        if narrowed(&session.scopes, policy.scope_claims, request.scope.as_deref()).is_none() {
+            return (Decision::NotGranted, None);
+        }
         let mut claims = (self.inner.claims)(session.clone());
         match (&mut claims).now_or_never() {
             Some(claims) => {
@@ -192,17 +219,14 @@ where
         standing: Standing,
         claims: Result<C, Refusal>,
     ) -> Prepared {
-        let Request { presented, client, .. } = request;
+        let Request { presented, client, scope, .. } = request;
         // the application may have taken its time, and the grace of the others begins with the rotation
         let live = self.live_at(self.now());
         let policy = &self.inner.policy;
         let token = match claims {
             Ok(claims) => serde_json::to_value(claims)
                 .map_err(Error::internal)
-                .and_then(|claims| {
-                    bound(claims, policy.scope_claims, &session.scopes).map_err(Error::internal)
-                })
-                .and_then(|claims| self.sign(&session, &claims, live.now))
+                .and_then(|claims| self.mint(&session, claims, scope.as_deref(), live.now))
                 .map_err(NoToken::Failed),
             Err(Refusal::Denied) => Err(NoToken::Denied),
             Err(Refusal::Unavailable(cause)) => Err(NoToken::Failed(Error::Claims(cause))),
@@ -214,15 +238,37 @@ where
         Prepared { session, standing, next, token, step }
     }
 
+    /// The access token with these claims, of which scopes are left that were granted and, if some were, asked for.
+    fn mint(
+        &self,
+        session: &Session,
+        claims: serde_json::Value,
+        scope: Option<&str>,
+        now: i64,
+    ) -> Result<Minted, Error> {
+        let names = self.inner.policy.scope_claims;
+        let allowed = narrowed(&session.scopes, names, scope).ok_or(Error::ScopeNotGranted)?;
+        let (claims, left) = bound(claims, names, &allowed).map_err(Error::internal)?;
+        let words = joined(&left);
+        let scope = match scope {
+            // they were granted, and the user has none of them any more
+            Some(_) if words.is_none() => return Err(Error::ScopeNotGranted),
+            Some(_) => words,
+            None => (!same_words(&left, &allowed)).then(|| words.unwrap_or_default()),
+        };
+        Ok(Minted { token: self.sign(session, &claims, now)?, scope })
+    }
+
     fn renewed(
         &self,
         session: &Session,
-        token: String,
+        Minted { token, scope }: Minted,
         refresh: Option<&RefreshToken>,
         rotated: bool,
         now: i64,
     ) -> Result<Pair, Error> {
-        let pair = self.pair(session, token, refresh, now)?;
+        let mut pair = self.pair(session, token, refresh, now)?;
+        pair.scope = scope;
         self.inner.events.send(EventKind::Renewed { rotated }, &session.user, Some(session.id), now);
         Ok(pair)
     }

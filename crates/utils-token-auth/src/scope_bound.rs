@@ -1,7 +1,7 @@
 //! A renewed token never has a scope that the first token of its session lacked (RFC 9700 section 4.14.2, RFC 6749
 //! section 6), whatever the claims function says by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -28,19 +28,46 @@ pub(crate) fn scopes_of(claims: &Value, names: &[&str]) -> Result<Scopes, NoScop
     Ok(found)
 }
 
-/// The claims without the scopes that the same claim was not granted: a word may mean one thing in one claim and
-/// another in another.
-pub(crate) fn bound(mut claims: Value, names: &[&str], granted: &Scopes) -> Result<Value, NoScopes> {
-    for (name, mut scopes) in scopes_of(&claims, names)? {
-        let granted = granted.get(&name).map_or(&[][..], Vec::as_slice);
+/// The claims without the scopes that the same claim was not granted, and the scopes that are left: a word may mean one
+/// thing in one claim and another in another.
+pub(crate) fn bound(
+    mut claims: Value,
+    names: &[&str],
+    granted: &Scopes,
+) -> Result<(Value, Scopes), NoScopes> {
+    let mut left = scopes_of(&claims, names)?;
+    for (name, scopes) in &mut left {
+        let granted = granted.get(name).map_or(&[][..], Vec::as_slice);
         scopes.retain(|scope| granted.contains(scope));
-        match claims.get_mut(&name) {
+        match claims.get_mut(name) {
             Some(Value::String(text)) => *text = scopes.join(" "),
-            Some(list) => *list = scopes.into(),
+            Some(list) => *list = scopes.clone().into(),
             None => {}
         }
     }
-    Ok(claims)
+    Ok((claims, left))
+}
+
+/// What was granted to these claims, as far as it is asked for; `None` when more is asked for, or nothing.
+pub(crate) fn narrowed(granted: &Scopes, names: &[&str], asked: Option<&str>) -> Option<Scopes> {
+    let mut granted = granted.clone();
+    granted.retain(|name, _| names.contains(&&**name));
+    let Some(asked) = asked else { return Some(granted) };
+    let asked: Vec<&str> = words(asked).collect();
+    let known = |scope: &str| granted.values().flatten().any(|granted| granted == scope);
+    if asked.is_empty() || !asked.iter().all(|scope| known(scope)) {
+        return None;
+    }
+    for scopes in granted.values_mut() {
+        scopes.retain(|scope| asked.contains(&&**scope));
+    }
+    Some(granted)
+}
+
+/// Whether the words are the same, in whatever claim and order.
+pub(crate) fn same_words(one: &Scopes, other: &Scopes) -> bool {
+    let words = |scopes| -> BTreeSet<&String> { Scopes::values(scopes).flatten().collect() };
+    words(one) == words(other)
 }
 
 /// All scopes, each once, with blanks between; `None` when there are none.
@@ -54,8 +81,7 @@ pub(crate) fn joined(granted: &Scopes) -> Option<String> {
     (!scopes.is_empty()).then(|| scopes.join(" "))
 }
 
-/// The words of a request's or a claim's text.
-pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ').filter(|scope| !scope.is_empty())
 }
 
@@ -98,7 +124,7 @@ mod tests {
         for shape in [json!(5), json!(false), json!({"admin": true}), json!(["read", 5]), json!([["read"]])] {
             let claims = json!({"scope": "read", "scopes": shape});
             assert_eq!(scopes_of(&claims, NAMES), Err(NoScopes("scopes".to_owned())), "{claims}");
-            assert_eq!(bound(claims, NAMES, &Scopes::new()), Err(NoScopes("scopes".to_owned())));
+            assert_eq!(bound(claims, NAMES, &Scopes::new()).map(drop), Err(NoScopes("scopes".to_owned())));
         }
     }
 
@@ -110,12 +136,14 @@ mod tests {
 
     fn check_bound(claims: Value, expected: Value) {
         let granted = json!({"scope": "read write", "scopes": ["read"]});
-        assert_eq!(bound(claims, NAMES, &scopes_of(&granted, NAMES).unwrap()), Ok(expected));
+        let (claims, left) = bound(claims, NAMES, &scopes_of(&granted, NAMES).unwrap()).unwrap();
+        assert_eq!(claims, expected);
+        assert_eq!(left, scopes_of(&expected, NAMES).unwrap());
     }
 
     #[test]
     fn a_claim_that_was_not_there_at_the_login_is_granted_nothing() {
         let granted = scopes_of(&json!({"scope": "read"}), NAMES).unwrap();
-        assert_eq!(bound(json!({"scopes": ["read"]}), NAMES, &granted), Ok(json!({"scopes": []})));
+        assert_eq!(bound(json!({"scopes": ["read"]}), NAMES, &granted).unwrap().0, json!({"scopes": []}));
     }
 }

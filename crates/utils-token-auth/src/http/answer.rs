@@ -42,6 +42,44 @@ impl Responder for Pair {
     }
 }
 
+/// A login's answer with the tokens in its body: see [`Pair::in_body`].
+#[derive(Debug)]
+#[must_use = "it is to be answered"]
+pub struct PairInBody(Pair);
+
+impl Pair {
+    /// Answers with the tokens in the body, under the names of [`HttpAuth`](crate::HttpAuth), also where its
+    /// [`cookies`](crate::HttpAuth::cookies) are on: for a route of native clients, which come from no page.
+    ///
+    /// No cookie is set, so nobody is signed in by a forged request, and no proof of an origin is asked for. A script of
+    /// a page that knows a password can call the route as well, and then sees the tokens.
+    ///
+    /// ```
+    /// use actix_web::{post, web};
+    /// use utils_token_auth::{Client, Error, MemoryStore, PairInBody, TokenAuth};
+    /// # type Engine = TokenAuth<serde_json::Value, MemoryStore>;
+    ///
+    /// #[post("/login/native")]
+    /// async fn login(auth: web::Data<Engine>, client: Client) -> Result<PairInBody, Error> {
+    ///     // the password was right …
+    ///     Ok(auth.login("ann", (), client).await?.in_body())
+    /// }
+    /// ```
+    pub fn in_body(self) -> PairInBody {
+        PairInBody(self)
+    }
+}
+
+/// `{"token", "refreshToken"}` or OAuth's names. It may not be stored (RFC 6749 section 5.1).
+impl Responder for PairInBody {
+    type Body = BoxBody;
+
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        let names = request.app_data::<Rc<Options>>().map_or_else(Names::default, |options| options.names);
+        in_body(&self.0, names)
+    }
+}
+
 /// Ends the session of a login whose answer is refused: without the types of the claims and of the store.
 pub(crate) struct Withdraw(Rc<dyn Fn(&Pair)>);
 
@@ -84,13 +122,20 @@ pub(crate) fn in_body(pair: &Pair, names: Names) -> HttpResponse {
             if let Some(token) = &pair.refresh_token {
                 body["refresh_token"] = json!(token);
             }
+            if let Some(scope) = &pair.scope {
+                body["scope"] = json!(scope);
+            }
             unstored(HttpResponse::Ok().json(body))
         }
     }
 }
 
 pub(crate) fn in_cookies(pair: &Pair, options: &Options) -> Result<HttpResponse, Error> {
-    let mut response = unstored(HttpResponse::Ok().json(json!({ "expiresIn": pair.expires_in })));
+    let mut body = json!({ "expiresIn": pair.expires_in });
+    if let Some(scope) = pair.scope.as_ref().filter(|_| options.names == Names::OAuth) {
+        body["scope"] = json!(scope);
+    }
+    let mut response = unstored(HttpResponse::Ok().json(body));
     if let Some(cookies) = &options.cookies {
         cookies.set(&mut response, pair, options.session_life)?;
     }

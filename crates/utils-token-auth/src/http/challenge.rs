@@ -33,7 +33,7 @@ impl ResponseError for Error {
 fn challenge(error: &Error) -> Option<HeaderValue> {
     let fixed = HeaderValue::from_static;
     match error {
-        Error::Missing => Some(fixed(r#"Bearer realm="api""#)),
+        Error::Missing | Error::NoRefreshToken => Some(fixed(r#"Bearer realm="api""#)),
         Error::Malformed => Some(fixed(r#"Bearer realm="api", error="invalid_request""#)),
         Error::Invalid(_) => Some(fixed(r#"Bearer realm="api", error="invalid_token""#)),
         Error::Expired(_) => Some(fixed(
@@ -61,6 +61,7 @@ fn challenge(error: &Error) -> Option<HeaderValue> {
             HeaderValue::from_str(&text).ok()
         }
         Error::CrossSite
+        | Error::ScopeNotGranted
         | Error::NotFound
         | Error::UserId
         | Error::Store(_)

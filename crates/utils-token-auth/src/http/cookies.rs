@@ -17,13 +17,16 @@ use crate::{error::Error, pair::Pair};
 /// Both cookies are `__Host-`, `Secure`, `HttpOnly`, `Path=/` and, unless told otherwise, `SameSite=Lax`: no other
 /// host and no plain connection can set or see them. `SameSite` alone does not stop a request forged by a sibling
 /// domain, so a request that changes something (any method but GET, HEAD, OPTIONS and TRACE, and every handshake that
-/// opens a WebSocket or the like, by its header `Upgrade`) must also show that our own pages sent it: `Sec-Fetch-Site: same-origin`, or an `Origin` that is this host by HTTPS (by HTTP on a loopback
-/// address), or one that was named as [trusted](Self::trust_origin). Every current browser sends one of the two;
-/// a request with neither is refused.
+/// opens a WebSocket or the like, by its header `Upgrade`) must also show that our own pages sent it:
+/// `Sec-Fetch-Site: same-origin`, or an `Origin` that is this host by HTTPS (by HTTP on a loopback address), or one that
+/// was named as [trusted](Self::trust_origin). Every current browser sends one of the two; a request with neither is
+/// refused.
 ///
 /// An answer with tokens then sets cookies, and its body is `{"expiresIn": seconds}` instead of the tokens. The
 /// `Authorization` header still works, for clients that are no browsers, and so does `/renew` with the token in its
-/// body.
+/// body; a route where they sign in answers with [`Pair::in_body`].
+///
+/// A renewal that is refused because the session is over makes the browser forget both cookies.
 ///
 /// ```
 /// use utils_token_auth::{Cookies, HttpAuth, MemoryStore};

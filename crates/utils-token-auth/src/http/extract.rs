@@ -105,6 +105,10 @@ impl<C> Auth<C> {
     pub(crate) fn came_by_cookie(&self) -> bool {
         self.source == Source::Cookie
     }
+
+    pub(crate) fn came_by_query(&self) -> bool {
+        self.source == Source::Query
+    }
 }
 
 impl<C> Deref for Auth<C> {

@@ -31,12 +31,13 @@ impl Fields {
         }
     }
 
-    /// The text of a field; `None` when it is missing or null.
+    /// The text of a field; `None` when it is missing, null or empty: a parameter without a value counts as left out
+    /// (RFC 6749 section 3.2).
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
             (None | Some(Value::Null), None) => Ok(None),
-            (Some(Value::String(text)), None) => Ok(Some(text)),
+            (Some(Value::String(text)), None) => Ok((!text.is_empty()).then_some(text)),
             // two of them, or no text
             _ => Err(Error::Malformed),
         }

@@ -48,10 +48,15 @@ where
 pub(super) fn refusal(error: Error) -> actix_web::Result<HttpResponse> {
     let code = match error {
         Error::Grant => "invalid_grant",
-        Error::Missing | Error::Malformed => "invalid_request",
+        Error::ScopeNotGranted => "invalid_scope",
+        Error::Missing | Error::NoRefreshToken | Error::Malformed => "invalid_request",
         error => return Err(error.into()),
     };
-    Ok(unstored(HttpResponse::BadRequest().json(json!({ "error": code }))))
+    Ok(refused(code))
+}
+
+pub(super) fn refused(code: &str) -> HttpResponse {
+    unstored(HttpResponse::BadRequest().json(json!({ "error": code })))
 }
 
 /// The same for a body that cannot be read: 400, or 413 for one that is too large.

@@ -156,11 +156,10 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let finish = self.rules.finish::<B>();
         match self.rules.admit(&request) {
             Err(error) => Either::Right(Either::Left(ready(Ok(refuse(request, error))))),
             Ok(auth) if self.rules.confirm => {
-                let service = Rc::clone(&self.service);
+                let (finish, service) = (self.rules.finish::<B>(&auth), Rc::clone(&self.service));
                 Either::Right(Either::Right(Box::pin(async move {
                     if let Err(error) = auth.confirm().await {
                         return Ok(refuse(request, error));
@@ -168,7 +167,7 @@ where
                     service.call(request).await.map(finish)
                 })))
             }
-            Ok(_) => Either::Left(self.service.call(request).map_ok(finish)),
+            Ok(auth) => Either::Left(self.service.call(request).map_ok(self.rules.finish::<B>(&auth))),
         }
     }
 }
@@ -180,9 +179,11 @@ impl<C: 'static> Rules<C> {
         Ok(auth)
     }
 
-    fn finish<B>(&self) -> Finish<B> {
-        if self.mounted.options().query_param.is_some() {
+    fn finish<B>(&self, auth: &Auth<C>) -> Finish<B> {
+        if auth.came_by_query() {
             private
+        } else if self.mounted.options().query_param.is_some() {
+            private_unless_said
         } else {
             ServiceResponse::map_into_left_body
         }
@@ -194,11 +195,43 @@ fn refuse<B>(request: ServiceRequest, error: Error) -> ServiceResponse<EitherBod
     request.into_response(HttpResponse::from_error(error)).map_into_right_body()
 }
 
-/// An address with a token in it must not bring up somebody else's answer from a shared cache (RFC 6750 section 2.3).
+/// An address with a token in it must not bring up an answer from a shared cache, whatever the handler says (RFC 6750
+/// section 2.3).
 fn private<B>(mut response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+    let headers = response.headers_mut();
+    let said: Vec<&[u8]> = headers.get_all(CACHE_CONTROL).map(HeaderValue::as_bytes).collect();
+    let private = not_shared(&said.join(&b','));
+    headers.insert(CACHE_CONTROL, private);
+    response.map_into_left_body()
+}
+
+/// An answer on another request for such an address, whose handler may know better.
+fn private_unless_said<B>(mut response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
     let headers = response.headers_mut();
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }
     response.map_into_left_body()
+}
+
+/// `said` without what lets shared caches keep an answer.
+fn not_shared(said: &[u8]) -> HeaderValue {
+    const PRIVATE: HeaderValue = HeaderValue::from_static("private");
+
+    let Ok(said) = std::str::from_utf8(said) else { return PRIVATE };
+    if said.contains('"') {
+        return PRIVATE; // names of fields: what they mean is more than anybody needs here
+    }
+    let said: Vec<&str> = said.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
+    let has = |name: &str| said.iter().any(|directive| directive.eq_ignore_ascii_case(name));
+    let for_shared = |directive: &str| {
+        let name = directive.split('=').next().unwrap_or_default().trim();
+        ["public", "private", "s-maxage"].iter().any(|shared| name.eq_ignore_ascii_case(shared))
+    };
+    if has("no-store") && !said.iter().any(|directive| for_shared(directive)) {
+        return HeaderValue::from_str(&said.join(", ")).unwrap_or(PRIVATE);
+    }
+    let kept = said.iter().copied().filter(|directive| !for_shared(directive));
+    let kept: Vec<&str> = std::iter::once("private").chain(kept).collect();
+    HeaderValue::from_str(&kept.join(", ")).unwrap_or(PRIVATE)
 }

@@ -35,8 +35,8 @@ where
         .service(resource("/logout", "POST", [web::post().to(log_out::<C, S>)]))
         .service(resource(
             "/tokens",
-            "GET, DELETE",
-            [web::get().to(list::<C, S>), web::delete().to(end_all::<C, S>)],
+            "GET, HEAD, DELETE",
+            [web::get().to(list::<C, S>), web::head().to(list::<C, S>), web::delete().to(end_all::<C, S>)],
         ))
         .service(resource("/tokens/others", "DELETE", [web::delete().to(end_others::<C, S>)]))
         .service(resource("/tokens/{id}", "DELETE", [web::delete().to(end_one::<C, S>)]));
@@ -89,14 +89,34 @@ where
         Some(cookies) => cookies.refresh_token(request.head())?.map(|token| (token, cookies)),
         None => None,
     };
+    let scope = match options.names {
+        Names::Short => None,
+        Names::OAuth => {
+            if fields.text("grant_type")?.is_some_and(|grant| grant != "refresh_token") {
+                return Ok(oauth::refused("unsupported_grant_type"));
+            }
+            fields.text("scope")?
+        }
+    };
     let client = client::of(request, &options.proxies);
     match (from_body, from_cookie) {
         (Some(_), Some(_)) => Err(Error::Malformed),
-        (None, None) => Err(Error::Missing),
-        (Some(token), None) => Ok(in_body(&auth.renew(token, client).await?, options.names)),
+        (None, None) => Err(Error::NoRefreshToken),
+        (Some(token), None) => Ok(in_body(&auth.renew_within(token, client, scope).await?, options.names)),
         (None, Some((token, cookies))) => {
             cookies.check_origin(request.head())?;
-            in_cookies(&auth.renew(token, client).await?, options)
+            match auth.renew_within(token, client, scope).await {
+                Err(Error::Grant) => {
+                    // it will never be good again, and the browser would send it for weeks
+                    let mut refused = match options.names {
+                        Names::Short => HttpResponse::from_error(Error::Grant),
+                        Names::OAuth => oauth::refused("invalid_grant"),
+                    };
+                    cookies.clear(&mut refused)?;
+                    Ok(refused)
+                }
+                renewed => in_cookies(&renewed?, options),
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use actix_web::{
     test::{self, TestRequest},
     web,
 };
-use utils_token_auth::{Client, Cookies, Error, Pair};
+use utils_token_auth::{Client, Cookies, Error, Pair, PairInBody, Which, Why};
 
 use crate::http_app::{Answer, Engine, Site, request, with_token};
 
@@ -352,6 +352,42 @@ async fn a_refresh_token_in_the_body_and_one_in_a_cookie_are_400() {
 }
 
 #[actix_rt::test]
+async fn a_native_client_signs_in_renews_and_logs_out_where_browsers_have_cookies() {
+    async fn native(auth: web::Data<Engine>, client: Client) -> Result<PairInBody, Error> {
+        Ok(auth.login("ann", (), client).await?.in_body())
+    }
+
+    for (oauth, [access, refresh]) in
+        [(false, ["token", "refreshToken"]), (true, ["access_token", "refresh_token"])]
+    {
+        let site = site().over(|http| if oauth { http.oauth_names() } else { http });
+        let app = App::new()
+            .app_data(web::Data::new(site.auth.clone()))
+            .configure(site.http.routes())
+            .route("/login/native", web::post().to(native));
+        let app = test::init_service(app).await;
+        let send = async |request: TestRequest| Answer::of(app.call(request.to_request()).await).await;
+        let member = |answer: &Answer, name: &str| answer.json()[name].as_str().unwrap().to_owned();
+
+        let login = send(TestRequest::post().uri("/login/native")).await;
+        assert_eq!((login.status, login.header("Cache-Control")), (StatusCode::OK, "no-store"), "{login:?}");
+        site.later(60);
+        let form = [(refresh, member(&login, refresh))];
+        let renewed = send(TestRequest::post().uri("/renew").set_form(form)).await;
+        assert_eq!(renewed.status, StatusCode::OK, "{renewed:?}");
+        let token = member(&renewed, access);
+        assert_eq!(site.get("/protected", &token).await.text, "Welcome, ann");
+        let form = [(refresh, member(&renewed, refresh))];
+        let logout = send(TestRequest::post().uri("/logout").set_form(form)).await;
+        assert_eq!(logout.text, r#"{"status":"success"}"#);
+        assert!(site.auth.list("ann", None).await.unwrap().is_empty());
+        for answer in [login, renewed, logout] {
+            assert!(answer.all("Set-Cookie").is_empty(), "{answer:?}");
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn ending_the_own_session_clears_the_cookies_and_ending_others_does_not() {
     let site = site();
     for (path, cleared) in [("/tokens/others", false), ("/tokens", true)] {
@@ -362,6 +398,39 @@ async fn ending_the_own_session_clears_the_cookies_and_ending_others_does_not() 
     }
     let pair = site.login("ann").await;
     assert!(site.delete("/tokens", &pair.token).await.all("Set-Cookie").is_empty(), "it came by the header");
+}
+
+#[actix_rt::test]
+async fn a_refused_cookie_is_forgotten_and_one_that_may_be_good_yet_is_not() {
+    let renew = |proof: &str, cookie: &str| {
+        let renew = TestRequest::post().uri("/renew").insert_header(("Cookie", cookie));
+        renew.insert_header(("Sec-Fetch-Site", proof))
+    };
+    for (oauth, expected) in [
+        (false, r#"401: {"_errors":["The provided token was invalid."]}"#),
+        (true, r#"400: {"error":"invalid_grant"}"#),
+    ] {
+        let site = site().over(|http| if oauth { http.oauth_names() } else { http });
+        let cookie = login(&site).await;
+        let forged = site.send(renew("cross-site", "__Host-refresh=x")).await;
+        assert!(forged.status == StatusCode::FORBIDDEN && forged.all("Set-Cookie").is_empty(), "{forged:?}");
+        site.store.break_down(true);
+        let down = site.send(renew("same-origin", &cookie)).await;
+        assert!(down.status.is_server_error() && down.all("Set-Cookie").is_empty(), "{down:?}");
+        site.store.break_down(false);
+        let body =
+            TestRequest::post().uri("/renew").set_form([("refreshToken", "x"), ("refresh_token", "x")]);
+        assert!(site.send(body).await.all("Set-Cookie").is_empty(), "it came in the body");
+
+        let which = Which::All { user: "ann" };
+        site.auth.revoke(which, Why::Admin).await.unwrap();
+        let refused = site.send(renew("same-origin", &cookie)).await;
+        assert!(refused.summary().starts_with(expected), "{refused:?}");
+        let lines = refused.all("Set-Cookie");
+        assert_eq!(lines.len(), 2, "{refused:?}");
+        assert!(lines.iter().all(|line| line.contains("Max-Age=0") && line.contains("Secure")), "{lines:?}");
+        assert!(lines[0].starts_with("__Host-token=;") && lines[1].starts_with("__Host-refresh=;"));
+    }
 }
 
 #[actix_rt::test]

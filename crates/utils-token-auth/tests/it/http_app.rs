@@ -1,8 +1,12 @@
 //! An application with the whole HTTP surface, and a client for it.
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use actix_web::{
-    App, Error as ActixError, HttpResponse, HttpServer,
+    App, Error as ActixError, HttpRequest, HttpResponse, HttpServer,
     body::{BoxBody, MessageBody},
     dev::{HttpServiceFactory, ServerHandle, Service, ServiceResponse},
     http::{Method, StatusCode},
@@ -42,6 +46,8 @@ pub(crate) struct Site {
     pub(crate) clock: TestClock,
     pub(crate) store: Spy,
     pub(crate) http: Http,
+    /// What the application's user table says of everybody.
+    pub(crate) scopes: Arc<Mutex<Vec<String>>>,
 }
 
 impl Site {
@@ -60,14 +66,22 @@ impl Site {
     fn made_of(keys: Keys, policy: Policy) -> Self {
         let clock = TestClock::at(START);
         let store = Spy::default();
-        let auth = TokenAuth::new(keys, store.clone(), |_: Session| async {
-            Ok::<_, Refusal>(Claims { scopes: vec!["read".to_owned()] })
+        let scopes = Arc::new(Mutex::new(vec!["read".to_owned()]));
+        let known = Arc::clone(&scopes);
+        let auth = TokenAuth::new(keys, store.clone(), move |_: Session| {
+            let scopes = known.lock().unwrap().clone();
+            async { Ok::<_, Refusal>(Claims { scopes }) }
         })
         .policy(policy)
         .clock(clock.clone())
         .build()
         .unwrap();
-        Self { http: auth.http(), auth, clock, store }
+        Self { http: auth.http(), auth, clock, store, scopes }
+    }
+
+    /// Changes what everybody is allowed from now on.
+    pub(crate) fn allow(&self, scopes: &[&str]) {
+        *self.scopes.lock().unwrap() = scopes.iter().map(|&scope| scope.to_owned()).collect();
     }
 
     /// The same engine, reached in another way.
@@ -119,6 +133,7 @@ impl Site {
                 .route("/fresh", web::to(fresh))
                 .route("/sure", web::to(sure))
                 .route("/both", web::to(both))
+                .service(web::scope("/kept").wrap(http.protect()).route("/me", web::to(kept)))
                 .service(scope("/area", http.protect()))
                 .service(scope("/read", http.protect().scope("read")))
                 .service(scope("/admin", http.protect().scope("read").scope("admin")))
@@ -238,6 +253,15 @@ async fn fresh(auth: Auth<Claims>) -> Result<&'static str, Error> {
 async fn sure(auth: Auth<Claims>) -> Result<&'static str, Error> {
     auth.confirm().await?;
     Ok("sure")
+}
+
+/// An answer with what the address asks for as its `Cache-Control`.
+async fn kept(auth: Auth<Claims>, request: HttpRequest) -> HttpResponse {
+    let mut answer = HttpResponse::Ok();
+    for value in request.headers().get_all("x-cache-control") {
+        answer.append_header(("Cache-Control", value.clone()));
+    }
+    answer.body(auth.user.clone())
 }
 
 async fn both(one: Auth<Claims>, other: MaybeAuth<Claims>) -> String {

@@ -90,6 +90,33 @@ async fn h4_the_query_is_read_only_when_asked_for_and_answers_are_then_private()
         site.send(with_token(Method::GET, "/area/me", &token)).await.header("Cache-Control"),
         "private"
     );
+    // whatever a handler says, when the token is in the address
+    for (said, becomes) in [
+        (&["public"][..], "private"),
+        (&["public, max-age=60"], "private, max-age=60"),
+        (&["PUBLIC , S-MaxAge=9,no-cache"], "private, no-cache"),
+        (&["max-age=60"], "private, max-age=60"),
+        (&["max-age=60", "public"], "private, max-age=60"),
+        (&["private=\"set-cookie, x-user\", max-age=60"], "private"),
+        (&["private, max-age=60"], "private, max-age=60"),
+        (&["no-store"], "no-store"),
+        (&["no-store, public"], "private, no-store"),
+        (&[], "private"),
+    ] {
+        for (in_address, expected) in [(true, becomes), (false, said.first().copied().unwrap_or("private"))] {
+            let mut request = if in_address {
+                request(Method::GET, &format!("/kept/me?token={token}"))
+            } else {
+                with_token(Method::GET, "/kept/me", &token)
+            };
+            for value in said {
+                request = request.append_header(("X-Cache-Control", *value));
+            }
+            let answer = site.send(request).await;
+            assert_eq!((answer.header("Cache-Control"), &*answer.text), (expected, "ann"), "{said:?}");
+            assert_eq!(answer.all("Cache-Control").len(), if in_address { 1 } else { said.len().max(1) });
+        }
+    }
     for (query, text) in
         [("token=", INVALID), ("token", INVALID), ("token=x", INVALID), ("TOKEN=x", REQUIRED), ("", REQUIRED)]
     {
@@ -189,9 +216,10 @@ async fn h10_the_revocation_endpoint_answers_200_for_unknown_tokens() {
     let revoke = |token: &str| {
         TestRequest::post().uri("/revoke").set_form([("token", token), ("token_type_hint", "nonsense")])
     };
-    for token in ["x", "", "a.b.c", &"A".repeat(71)] {
+    for token in ["x", "a.b.c", &"A".repeat(71)] {
         check(&site.send(revoke(token)).await, 200, "", "");
     }
+    check(&site.send(revoke("")).await, 400, r#"{"error":"invalid_request"}"#, "");
     let pair = site.login("ann").await;
     check(&site.send(revoke(&pair.refresh_token.unwrap())).await, 200, "", "");
     assert!(!site.opens(&pair.token).await);
@@ -222,9 +250,10 @@ async fn h11_introspection_says_of_an_inactive_token_that_and_nothing_else() {
     assert_eq!(site.send(ask(&refresh)).await.json()["token_type"], "refresh_token");
 
     site.post("/logout", &pair.token).await;
-    for token in ["x", "", &pair.token, &refresh] {
+    for token in ["x", &pair.token, &refresh] {
         check(&site.send(ask(token)).await, 200, r#"{"active":false}"#, "");
     }
+    check(&site.send(ask("")).await, 400, r#"{"error":"invalid_request"}"#, "");
     // who asks must be known, or everyone could try tokens here
     for asking in [
         TestRequest::post().uri("/introspect").set_form([("token", &*pair.token)]),

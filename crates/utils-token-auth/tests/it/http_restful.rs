@@ -9,7 +9,7 @@ use actix_web::{
     web,
 };
 use utils_restful::{ApiError, OrRespond, Restful};
-use utils_token_auth::{Auth, Client, Keys, MemoryStore, Refusal, Session, TokenAuth};
+use utils_token_auth::{Auth, Client, Cookies, Keys, MemoryStore, Refusal, Session, TokenAuth};
 
 use crate::http_app::{Answer, Claims, SECRET, Site, request, with_token};
 
@@ -65,6 +65,8 @@ async fn a_refusal_is_a_problem_with_a_code_and_keeps_its_challenge() {
             "refresh_token_invalid",
             "invalid_token",
         ),
+        (TestRequest::post().uri("/renew"), 401, "refresh_token_missing", "Bearer realm=\"api\""),
+        (TestRequest::post().uri("/logout"), 401, "token_missing", "Bearer realm=\"api\""),
         (TestRequest::patch().uri("/renew"), 405, "", ""),
     ] {
         let answer = send(&site, problem(request)).await;
@@ -73,6 +75,20 @@ async fn a_refusal_is_a_problem_with_a_code_and_keeps_its_challenge() {
         assert_eq!(answer.json()["code"].as_str().unwrap_or_default(), code, "{answer:?}");
         assert!(answer.challenge().contains(challenge), "{answer:?}");
     }
+}
+
+#[actix_rt::test]
+async fn a_refused_cookie_is_a_problem_that_clears_the_cookies() {
+    let site = Site::new().over(|http| http.cookies(Cookies::new()));
+    let renew = TestRequest::post()
+        .uri("/renew")
+        .insert_header(("Accept", "application/problem+json"))
+        .insert_header(("Sec-Fetch-Site", "same-origin"))
+        .insert_header(("Cookie", "__Host-refresh=x"));
+    let refused = send(&site, renew).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (401, &"refresh_token_invalid".into()));
+    assert!(refused.challenge().contains("invalid_token"));
+    assert_eq!(refused.all("Set-Cookie").len(), 2, "{refused:?}");
 }
 
 #[actix_rt::test]

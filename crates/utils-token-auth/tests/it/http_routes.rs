@@ -9,7 +9,10 @@ use actix_web::{
 use serde_json::json;
 use utils_token_auth::{Keys, Policy};
 
-use crate::http_app::{Answer, Http, SECRET, Site, request, with_token};
+use crate::{
+    attacks_http::raw,
+    http_app::{Answer, Http, SECRET, Site, request, with_token},
+};
 
 #[actix_rt::test]
 async fn the_way_from_login_to_logout_is_that_of_the_original() {
@@ -67,6 +70,7 @@ async fn a_renewal_without_a_refresh_token_is_401_and_with_a_malformed_body_400(
         ("nothing", renew(), 401),
         ("an empty form", renew().set_form([("x", "y")]), 401),
         ("an empty token", renew().set_form([("refreshToken", "")]), 401),
+        ("an empty text", renew().set_json(json!({ "refreshToken": "" })), 401),
         ("another name", renew().set_form([("refresh_token", &*refresh)]), 401),
         ("null", renew().set_json(json!({ "refreshToken": null })), 401),
         ("in the address", TestRequest::post().uri(&format!("/renew?refreshToken={refresh}")), 401),
@@ -88,6 +92,12 @@ async fn a_renewal_without_a_refresh_token_is_401_and_with_a_malformed_body_400(
         let answer = site.send(request).await;
         assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
         assert_eq!(answer.challenge().is_empty(), status == 413, "{case}: {answer:?}");
+        if status == 401 {
+            assert!(
+                answer.text.contains("A valid token is required"),
+                "nothing was sent: {case}: {answer:?}"
+            );
+        }
     }
     assert_eq!(site.renew(&refresh).await.status, StatusCode::OK, "none of it did any harm");
 }
@@ -215,6 +225,33 @@ async fn the_list_shows_devices_and_marks_the_one_that_asks() {
     assert_eq!(other["tokens"][1]["current"], true);
 }
 
+/// RFC 9110 section 9.3.2.
+#[actix_rt::test]
+async fn head_says_of_the_list_what_get_says_and_leaves_the_body_out() {
+    let site = Site::new();
+    let token = site.login("ann").await.token;
+    let (address, server) = site.serve();
+    let ask = |method: &str, token: &str| {
+        let authorization = format!("Authorization: Bearer {token}\r\n");
+        format!("{method} /tokens HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{authorization}\r\n")
+    };
+    for (token, status) in [(&*token, "200"), ("x", "401")] {
+        let get = raw(address, ask("GET", token)).await;
+        let head = raw(address, ask("HEAD", token)).await;
+        let headers = |answer: &str| {
+            let head = answer.split("\r\n\r\n").next().unwrap_or_default();
+            let mut lines: Vec<_> =
+                head.lines().filter(|line| !line.starts_with("date:")).map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+        assert_eq!(headers(&get), headers(&head));
+        assert!(head.ends_with("\r\n\r\n") && !get.ends_with("\r\n\r\n"), "{head}");
+    }
+    server.stop(false).await;
+}
+
 #[actix_rt::test]
 async fn one_session_is_ended_by_its_id() {
     let site = Site::new();
@@ -269,15 +306,22 @@ async fn the_routes_want_a_token_and_name_their_methods() {
             "{method} {path}"
         );
     }
-    for (path, allow) in
-        [("/renew", "POST"), ("/logout", "POST"), ("/tokens", "GET, DELETE"), ("/tokens/x", "DELETE")]
-    {
-        let answer = site.send(request(Method::PATCH, path)).await;
-        assert_eq!(
-            (answer.status, answer.header("Allow")),
-            (StatusCode::METHOD_NOT_ALLOWED, allow),
-            "{path}"
-        );
+    for (path, allow) in [
+        ("/renew", "POST"),
+        ("/logout", "POST"),
+        ("/tokens", "GET, HEAD, DELETE"),
+        ("/tokens/others", "DELETE"),
+        ("/tokens/x", "DELETE"),
+        ("/.well-known/jwks.json", "GET, HEAD"),
+    ] {
+        for method in [Method::PATCH, Method::OPTIONS, Method::HEAD] {
+            if allow.contains(method.as_str()) {
+                continue;
+            }
+            let answer = site.send(request(method.clone(), path)).await;
+            let said = (answer.status, answer.header("Allow"));
+            assert_eq!(said, (StatusCode::METHOD_NOT_ALLOWED, allow), "{method} {path}");
+        }
     }
     assert_eq!(
         site.send(TestRequest::post().uri("/introspect")).await.status,

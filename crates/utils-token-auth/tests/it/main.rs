@@ -13,6 +13,7 @@ mod forge;
 mod hooked;
 mod http_app;
 mod http_extract;
+mod http_oauth;
 mod http_requirements;
 mod http_restful;
 mod http_routes;
