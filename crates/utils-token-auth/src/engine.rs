@@ -137,7 +137,12 @@ where
         Ok(self.revoke(Which::One { user: &user, id }, Why::Logout).await? > 0)
     }
 
-    /// Ends sessions, in this process at once and in the others within [`Policy::sync`]; how many.
+    /// Ends sessions; how many. In this process their access tokens are refused from when it returns; in the others from
+    /// when they ask the store next, which they do every [`Policy::sync`] after [`start`](Self::start). What is being
+    /// answered at that moment is answered to the end, and a WebSocket that is open stays open.
+    ///
+    /// Of several sessions, this process too asks the store which they were. If the store fails then, they are ended all
+    /// the same, and this process hears of them with the next question.
     ///
     /// # Errors
     /// [`Error::Store`] when the store did not answer.

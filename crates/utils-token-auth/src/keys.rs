@@ -29,7 +29,9 @@ use crate::jws::{Key, Material};
 /// # Examples
 /// Rotating a secret without signing anybody out: the new key signs, and the old one stays listed until its last refresh
 /// token is over: for [`Policy::idle`](crate::Policy::idle), or for [`Policy::absolute`](crate::Policy::absolute) where
-/// refresh tokens do not rotate. Of a key pair it is the private key that stays listed: refresh tokens need it.
+/// refresh tokens do not rotate. Of a key pair it is the private key that stays listed: refresh tokens need it, in the
+/// encoding it has. They are signed with a key derived from the bytes of its DER, so the same private key written in
+/// another way (as a JWK, or converted by a tool) signs the same access tokens, and knows none of the refresh tokens.
 /// ```
 /// use utils_token_auth::Keys;
 ///

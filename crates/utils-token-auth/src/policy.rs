@@ -21,6 +21,10 @@ pub struct Policy {
     /// A session ends this long after its login, however often it is renewed. Default: 90 days.
     pub absolute: Duration,
     /// How long the previous refresh token is still answered, with the same successor. Default: 20 s, at most 60 s.
+    ///
+    /// It is measured from the clock of the server that rotated to the clock of the one that is asked again, so what
+    /// these differ by is lost of it: a retry that comes too late by it ends the session. Keep the clocks of servers
+    /// within a few seconds of each other (NTP), or choose a grace that bears what they differ by.
     pub grace: Duration,
     /// Whether a renewal hands out a new refresh token. Default: yes.
     ///

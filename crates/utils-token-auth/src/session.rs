@@ -30,7 +30,7 @@ pub struct Session {
     pub expires_at: i64,
     /// When and why it was ended.
     pub revoked: Option<Revoked>,
-    /// The device, as of the last renewal.
+    /// The device: address and agent as of the last renewal that told them, the label as of the login.
     pub client: Client,
 }
 
@@ -73,9 +73,10 @@ pub enum Why {
 pub struct Client {
     /// The address it called from.
     pub ip: Option<IpAddr>,
-    /// Its `User-Agent`, cut to 255 bytes.
+    /// Its `User-Agent`; kept without control characters, and cut to 255 bytes.
     pub user_agent: Option<String>,
-    /// A name for it, such as "Ana's phone", cut to 100 bytes.
+    /// A name for it, such as "Ana's phone"; kept without control characters, and cut to 100 bytes. It is taken at the
+    /// login: a renewal does not change it.
     pub label: Option<String>,
 }
 
@@ -97,11 +98,11 @@ pub struct SessionInfo {
     /// When it ends at the latest, in milliseconds since 1970.
     #[serde(serialize_with = "date_time")]
     pub expires_at: i64,
-    /// The address of the last renewal.
+    /// The address of the last renewal, or of the login.
     pub ip: Option<IpAddr>,
-    /// The `User-Agent` of the last renewal.
+    /// The `User-Agent` of the last renewal, or of the login.
     pub user_agent: Option<String>,
-    /// The device's name.
+    /// The device's name, as it was given at the login.
     pub label: Option<String>,
     /// Whether it is the session that asked.
     pub current: bool,

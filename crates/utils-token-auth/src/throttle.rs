@@ -37,7 +37,10 @@ use crate::clock::{Clock, SystemClock};
 ///   own attempt, so an attacker's own account does not clear the counter. Of IPv6 the first 64 bits count,
 ///   because one customer has them all.
 ///
-/// Names that differ only in case or in outer blanks share a counter. Stores see a hash of name and address.
+/// Names that differ only in case or in outer blanks share a counter. Where one account has several names (a mail
+/// address with and without dots, an alias, a phone number), look the user up first and give the attempt the id of the
+/// account, or each name has an allowance of its own; a name that nobody has is given as it was typed. Stores see a hash
+/// of name and address.
 ///
 /// # Examples
 /// ```

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     runtime::Handle,
     task::AbortHandle,
-    time::{Instant, MissedTickBehavior, interval_at},
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
 use crate::{
@@ -26,6 +26,13 @@ const BATCH: u32 = 1_000;
 
 /// How often the store is asked for every revocation that can still matter, in milliseconds.
 const COMPLETE_EVERY: i64 = 60_000;
+
+/// After how long a question to the store is given up at the earliest: long enough for a busy one, and for a pool to
+/// notice that a connection is gone.
+const SYNC_LIMIT: Duration = Duration::from_secs(10);
+
+/// The same for a purge, which goes on in the next period where it stopped.
+const PURGE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// The engine's work in the background. It stops when this is dropped, so keep it as long as the server runs.
 #[derive(Debug)]
@@ -118,10 +125,12 @@ where
 
     async fn keep_up(self) {
         let policy = self.policy();
+        let sync_limit = policy.sync.saturating_mul(5).max(SYNC_LIMIT);
+        let purge_limit = policy.purge.max(PURGE_LIMIT);
         // side by side: a purge of many sessions must not keep revocations waiting
         tokio::join!(
-            repeat(policy.sync, "revocations of other processes are not heard", || self.sync()),
-            repeat(policy.purge, "ended sessions were not deleted", || self.purge()),
+            repeat(policy.sync, sync_limit, "revocations of other processes are not heard", || self.sync()),
+            repeat(policy.purge, purge_limit, "ended sessions were not deleted", || self.purge()),
         );
     }
 
@@ -139,8 +148,9 @@ where
     }
 }
 
-/// Does the work in each period, for ever: neither an error nor a panic of the store ends it.
-async fn repeat<T, Fut>(period: Duration, what: &str, work: impl Fn() -> Fut)
+/// Does the work in each period, for ever: neither an error nor a panic of the store ends it, nor a store that never
+/// answers, which is given up after `limit`.
+async fn repeat<T, Fut>(period: Duration, limit: Duration, what: &str, work: impl Fn() -> Fut)
 where
     Fut: Future<Output = Result<T, Error>>,
 {
@@ -149,10 +159,11 @@ where
     let mut failing = false;
     loop {
         interval.tick().await;
-        let failure = match AssertUnwindSafe(work()).catch_unwind().await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.source().map(ToString::to_string).unwrap_or_default()),
-            Err(_) => Some("panicked".to_owned()),
+        let failure = match timeout(limit, AssertUnwindSafe(work()).catch_unwind()).await {
+            Ok(Ok(Ok(_))) => None,
+            Ok(Ok(Err(error))) => Some(error.source().map(ToString::to_string).unwrap_or_default()),
+            Ok(Err(_)) => Some("panicked".to_owned()),
+            Err(_) => Some(format!("no answer within {limit:?}")),
         };
         // the first of several
         if let Some(cause) = failure.as_deref().filter(|_| !failing) {

@@ -49,7 +49,10 @@ impl Default for VerifyPolicy {
     }
 }
 
-/// Mints and verifies access tokens: JWTs in the compact form of RFC 7515, with the profile of RFC 9068's `at+jwt`.
+/// Mints and verifies access tokens: JWTs in the compact form of RFC 7515, with the `typ` of RFC 9068, `at+jwt`.
+///
+/// They are not all that RFC 9068 describes: `iss` and `aud` are there where the policy has them, `jti` and `client_id`
+/// never.
 ///
 /// A clone is cheap and shares the keys.
 ///

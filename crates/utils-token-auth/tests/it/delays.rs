@@ -226,6 +226,34 @@ async fn revocations_are_heard_while_a_purge_hangs() {
 }
 
 #[actix_web::test]
+async fn a_question_to_the_store_that_hangs_is_given_up_and_asked_again() {
+    tokio::time::pause();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let store = {
+        let asked = Arc::clone(&asked);
+        Hooked::before(move |method| {
+            // the connection of the second question is gone, and nobody says so
+            let hangs = method == "revoked_since" && asked.fetch_add(1, Ordering::SeqCst) == 1;
+            async move { if hangs { std::future::pending().await } else { Ok(()) } }
+        })
+    };
+    let world = World::on(store, Policy::default());
+    let pair = world.login("ana").await;
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let _log = tracing::subscriber::set_default(Log(Arc::clone(&messages)));
+    let _upkeep = world.auth.start().await.unwrap();
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "a store may be slow");
+    let elsewhere = Which::One { user: "ana", id: pair.session };
+    world.auth.store().store.revoke(elsewhere, Why::Admin, START).await.unwrap();
+    tokio::time::sleep(10 * SECOND).await;
+    assert!(matches!(world.auth.verify(&pair.token), Err(Error::Revoked)), "it was asked again");
+    let said = messages.lock().unwrap().join(" ");
+    assert!(said.contains("no answer within 10s") && said.contains("are not heard"), "{said}");
+}
+
+#[actix_web::test]
 async fn a_store_that_panics_does_not_end_the_background_work() {
     let asked = Arc::new(AtomicUsize::new(0));
     let store = {
