@@ -322,7 +322,7 @@ pub(super) async fn a_job_is_never_seen_before_its_row<P: Place>(place: P) {
             let its_row = format!("SELECT COUNT(*) AS n FROM letters WHERE job = '{}'", ctx.id());
             match sessions.run(move |conn| ask(conn, &its_row)).await? {
                 1 => Ok(()),
-                rows => Err(Retry::never(format!("{rows} rows")).into()),
+                rows => Err(Retry::never(format!("{rows} rows"))),
             }
         })
     });
