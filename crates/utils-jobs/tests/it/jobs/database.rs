@@ -76,6 +76,7 @@ macro_rules! cases {
                 a_killed_worker_repeats_neither_what_has_ended_nor_what_waited_in_it,
                 a_worker_stopped_among_many_ends_leaves_none_undone_or_done_twice,
                 a_stopped_and_continued_process_cannot_end_a_job_twice,
+                a_job_of_a_killed_process_runs_again_within_its_lease,
                 a_second_signal_ends_the_process_at_once,
                 a_second_signal_ends_a_process_whose_runtime_waits_for_a_job,
                 two_signals_end_a_process_whose_only_thread_is_blocked,
@@ -109,6 +110,7 @@ pub(super) use super::crowd::{
 };
 pub(super) use super::exposed::every_database_tells_apalis_what_it_holds;
 pub(super) use super::kill::{
+    a_job_of_a_killed_process_runs_again_within_its_lease,
     a_second_signal_ends_a_process_whose_runtime_waits_for_a_job, a_second_signal_ends_the_process_at_once,
     a_stopped_and_continued_process_cannot_end_a_job_twice, killed_workers_lose_no_job,
     two_signals_end_a_process_whose_only_thread_is_blocked,
