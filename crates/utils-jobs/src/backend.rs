@@ -7,7 +7,7 @@ mod sink;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -82,7 +82,8 @@ struct Feed {
     jobs: Jobs,
     plan: Arc<Plan>,
     sender: mpsc::Sender<Msg>,
-    receiver: Option<mpsc::Receiver<Msg>>,
+    /// Until it is started. Never locked: only so that the storage can be shared between threads, as apalis' monitor does.
+    receiver: Mutex<Option<mpsc::Receiver<Msg>>>,
     inbox: Arc<Inbox>,
     worker: Option<Arc<str>>,
     closing: bool,
@@ -194,13 +195,17 @@ impl Storage<Call> {
 }
 
 impl Feed {
+    fn receiver(&mut self) -> &mut Option<mpsc::Receiver<Msg>> {
+        self.receiver.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn new(jobs: &Jobs, plan: Arc<Plan>) -> Self {
         let (sender, receiver) = mpsc::channel();
         Self {
             jobs: jobs.clone(),
             plan,
             sender,
-            receiver: Some(receiver),
+            receiver: Mutex::new(Some(receiver)),
             inbox: Arc::default(),
             worker: None,
             closing: false,
@@ -213,10 +218,10 @@ impl Feed {
 
     /// Starts the thread at the first poll.
     fn start(&mut self, name: &str) -> Result<(), JobsError> {
-        if self.receiver.is_some() && self.own.is_none() {
+        if self.receiver().is_some() && self.own.is_none() {
             self.own = Some(self.jobs.with_own_connection()?);
         }
-        let (Some(receiver), Some(own)) = (self.receiver.take(), self.own.take()) else { return Ok(()) };
+        let (Some(receiver), Some(own)) = (self.receiver().take(), self.own.take()) else { return Ok(()) };
         // A new name at each start: what a worker of the same name held before it died is not ours.
         let worker =
             self.worker.get_or_insert_with(|| format!("{name}-{}", self.jobs.new_id()).into()).clone();
@@ -235,7 +240,7 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        if self.receiver.is_none() {
+        if self.receiver().is_none() {
             let _ = self.sender.send(if self.closing { Msg::Stop(Instant::now()) } else { Msg::Abandon });
         }
     }
@@ -295,7 +300,7 @@ impl<A> Backend for Storage<A> {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), JobsError>> {
-        if self.feed.receiver.is_some() {
+        if self.feed.receiver().is_some() {
             return Poll::Ready(Ok(())); // never started
         }
         if !self.feed.closing {

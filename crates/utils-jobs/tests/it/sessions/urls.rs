@@ -94,6 +94,7 @@ fn refuses_quietly<C: SessionConn>(url: &str) {
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 /// Not even a part of the password that the driver takes for something else.
 #[track_caller]
 fn shows_no_part<C: SessionConn>(url: &str) {

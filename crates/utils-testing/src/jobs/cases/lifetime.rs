@@ -272,11 +272,11 @@ pub async fn apalis_monitor_runs_a_worker_with_a_rate_and_its_spans(backend: imp
     let jobs = lively(&backend);
     let log = Log::default();
     let ids = jobs.enqueue_many(["a", "b", "c", "d", "fails"].map(say)).await.unwrap();
-    let (works, heard) = (jobs.clone(), log.clone());
+    let (storage, heard) = (jobs.storage::<Say>(), log.clone());
     let monitor = Monitor::new().register(move |_| {
         let heard = heard.clone();
         WorkerBuilder::new("watched")
-            .backend(works.storage::<Say>())
+            .backend(storage.clone())
             .rate_limit(2, Duration::from_millis(150))
             .enable_tracing()
             .build(move |job: Say| {
