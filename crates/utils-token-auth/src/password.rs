@@ -187,11 +187,7 @@ impl Passwords {
         self.compute(password, move |argon2, password| match stored {
             Some(stored) => check(argon2, password, &stored),
             None => {
-                let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
-                argon2
-                    .hash_password_into(password, &[0; SALT_BYTES], &mut out)
-                    .map_err(PasswordError::Cost)?;
-                std::hint::black_box(out);
+                std::hint::black_box(decoy(argon2, password)?);
                 Ok(Verified { ok: false, rehash: false })
             }
         })
@@ -282,6 +278,16 @@ impl ResponseError for PasswordError {
 /// 128 bits, as RFC 9106 section 3.1 recommends for password hashing.
 const SALT_BYTES: usize = 16;
 
+/// The work of a check where there is nothing to check.
+fn decoy(
+    argon2: &Argon2<'static>,
+    password: &[u8],
+) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], PasswordError> {
+    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+    argon2.hash_password_into(password, &[0; SALT_BYTES], &mut out).map_err(PasswordError::Cost)?;
+    Ok(out)
+}
+
 fn check(argon2: &Argon2<'static>, password: &[u8], stored: &str) -> Result<Verified, PasswordError> {
     let hash = PasswordHash::new(stored).map_err(PasswordError::StoredHash)?;
     // without a salt or an output every password would be "wrong", and nobody would learn why
@@ -305,4 +311,25 @@ fn is_outdated(hash: &PasswordHash<'_>, params: &Params) -> bool {
         || hash.version != Some(Version::V0x13.into())
         || !same_cost
         || output != Params::DEFAULT_OUTPUT_LEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an unknown user costs is, to the bit, what a stored hash of the same cost, variant and version costs.
+    #[test]
+    fn the_work_for_an_unknown_user_is_that_of_a_stored_hash() {
+        for (memory_kib, passes, lanes) in [(64, 1, 1), (128, 2, 1), (64, 3, 2)] {
+            let passwords = Passwords::with_cost(PasswordCost { memory_kib, passes, lanes }).unwrap();
+            let salt = SaltString::encode_b64(&[0; SALT_BYTES]).unwrap();
+            let stored = passwords.argon2.hash_password(b"guess", &salt).unwrap().to_string();
+            let hash = PasswordHash::new(&stored).unwrap();
+            let done = decoy(&passwords.argon2, b"guess").unwrap();
+            assert_eq!(hash.hash.unwrap().as_bytes(), done);
+            assert!(!is_outdated(&hash, passwords.argon2.params()), "{stored}");
+            let params = Params::try_from(&hash).unwrap();
+            assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (memory_kib, passes, lanes));
+        }
+    }
 }

@@ -116,7 +116,7 @@ impl<Conn: Migrate> DieselStore<Conn> {
 const POOL_SIZE: u32 = 10;
 /// A request that waits longer is better answered with 503.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often a revocation is tried that others got in the way of.
+/// How often a statement is tried that others got in the way of.
 const TRIES: u32 = 10;
 
 impl<Conn: R2D2Connection + 'static> DieselStore<Conn> {
@@ -192,9 +192,11 @@ macro_rules! store_on {
     ($connection:ty, $revoke:expr) => {
         impl DieselStore<$connection> {
             fn select(connection: &mut $connection, id: Sid) -> Result<Option<Session>, DieselStoreError> {
-                let row: Option<Row> =
-                    auth_sessions::table.find(id.as_bytes().as_slice()).first(connection).optional()?;
-                row.map(Session::try_from).transpose()
+                retry(|| {
+                    let row: Option<Row> =
+                        auth_sessions::table.find(id.as_bytes().as_slice()).first(connection).optional()?;
+                    row.map(Session::try_from).transpose()
+                })
             }
 
             fn update(connection: &mut $connection, rotate: Rotate) -> Result<bool, DieselStoreError> {
@@ -226,8 +228,10 @@ macro_rules! store_on {
             async fn insert(&self, session: Session) -> Result<(), DieselStoreError> {
                 let row = Row::try_from(session)?;
                 self.run(move |connection| {
-                    diesel::insert_into(auth_sessions::table).values(&row).execute(connection)?;
-                    Ok(())
+                    retry(|| {
+                        diesel::insert_into(auth_sessions::table).values(&row).execute(connection)?;
+                        Ok(())
+                    })
                 })
                 .await
             }
@@ -269,13 +273,15 @@ macro_rules! store_on {
             async fn list(&self, user: &str, live: LiveAt) -> Result<Vec<Session>, DieselStoreError> {
                 let user = user.to_owned();
                 self.run(move |connection| {
-                    let rows: Vec<Row> = auth_sessions::table
-                        .filter(auth_sessions::user_id.eq(user))
-                        .filter(auth_sessions::revoked_at.is_null())
-                        .filter(auth_sessions::expires_at.gt(live.now))
-                        .filter(auth_sessions::renewed_at.ge(live.idle_since))
-                        .order((auth_sessions::renewed_at.desc(), auth_sessions::id.desc()))
-                        .load(connection)?;
+                    let rows: Vec<Row> = retry(|| {
+                        let sessions = auth_sessions::table
+                            .filter(auth_sessions::user_id.eq(&user))
+                            .filter(auth_sessions::revoked_at.is_null())
+                            .filter(auth_sessions::expires_at.gt(live.now))
+                            .filter(auth_sessions::renewed_at.ge(live.idle_since))
+                            .order((auth_sessions::renewed_at.desc(), auth_sessions::id.desc()));
+                        Ok(sessions.load(connection)?)
+                    })?;
                     rows.into_iter().map(Session::try_from).collect()
                 })
                 .await
@@ -283,10 +289,12 @@ macro_rules! store_on {
 
             async fn revoked_since(&self, at: i64) -> Result<Vec<(Sid, i64)>, DieselStoreError> {
                 self.run(move |connection| {
-                    let rows: Vec<(Vec<u8>, Option<i64>)> = auth_sessions::table
-                        .filter(auth_sessions::revoked_at.ge(at))
-                        .select((auth_sessions::id, auth_sessions::revoked_at))
-                        .load(connection)?;
+                    let rows: Vec<(Vec<u8>, Option<i64>)> = retry(|| {
+                        let revoked = auth_sessions::table
+                            .filter(auth_sessions::revoked_at.ge(at))
+                            .select((auth_sessions::id, auth_sessions::revoked_at));
+                        Ok(revoked.load(connection)?)
+                    })?;
                     rows.into_iter()
                         .map(|(id, revoked_at)| Ok((row::sid(&id)?, revoked_at.unwrap_or(at))))
                         .collect()
@@ -295,37 +303,41 @@ macro_rules! store_on {
             }
 
             async fn purge(&self, purge: Purge) -> Result<usize, DieselStoreError> {
-                self.run(move |connection| {
-                    // SELECT, then DELETE: MySQL has no LIMIT in a subquery, PostgreSQL none in DELETE. What is over
-                    // stays over, so nothing can happen in between. Each search is one index, but the last one.
-                    let limit = i64::from(purge.limit);
-                    let unended = || auth_sessions::table.filter(auth_sessions::revoked_at.is_null());
-                    let mut gone: Vec<Vec<u8>> = auth_sessions::table
-                        .filter(auth_sessions::revoked_at.lt(purge.ended_before))
+                // several processes may purge the same sessions
+                self.run(move |connection| retry(|| Self::delete_ended(connection, purge))).await
+            }
+        }
+
+        impl DieselStore<$connection> {
+            fn delete_ended(connection: &mut $connection, purge: Purge) -> Result<usize, DieselStoreError> {
+                // SELECT, then DELETE: MySQL has no LIMIT in a subquery, PostgreSQL none in DELETE. What is over
+                // stays over, so nothing can happen in between. Each search is one index, but the last one.
+                let limit = i64::from(purge.limit);
+                let unended = || auth_sessions::table.filter(auth_sessions::revoked_at.is_null());
+                let mut gone: Vec<Vec<u8>> = auth_sessions::table
+                    .filter(auth_sessions::revoked_at.lt(purge.ended_before))
+                    .select(auth_sessions::id)
+                    .limit(limit)
+                    .load(connection)?;
+                if gone.is_empty() {
+                    gone = unended()
+                        .filter(auth_sessions::expires_at.lt(purge.ended_before))
                         .select(auth_sessions::id)
                         .limit(limit)
                         .load(connection)?;
-                    if gone.is_empty() {
-                        gone = unended()
-                            .filter(auth_sessions::expires_at.lt(purge.ended_before))
-                            .select(auth_sessions::id)
-                            .limit(limit)
-                            .load(connection)?;
-                    }
-                    if gone.is_empty() {
-                        gone = unended()
-                            .filter(auth_sessions::renewed_at.lt(purge.idle_before))
-                            .select(auth_sessions::id)
-                            .limit(limit)
-                            .load(connection)?;
-                    }
-                    if gone.is_empty() {
-                        return Ok(0);
-                    }
-                    let rows = auth_sessions::table.filter(auth_sessions::id.eq_any(gone));
-                    Ok(diesel::delete(rows).execute(connection)?)
-                })
-                .await
+                }
+                if gone.is_empty() {
+                    gone = unended()
+                        .filter(auth_sessions::renewed_at.lt(purge.idle_before))
+                        .select(auth_sessions::id)
+                        .limit(limit)
+                        .load(connection)?;
+                }
+                if gone.is_empty() {
+                    return Ok(0);
+                }
+                let rows = auth_sessions::table.filter(auth_sessions::id.eq_any(gone));
+                Ok(diesel::delete(rows).execute(connection)?)
             }
         }
     };

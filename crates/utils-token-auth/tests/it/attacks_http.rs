@@ -11,6 +11,8 @@ use actix_web::{
     web,
 };
 
+use utils_token_auth::{Cookies, Store};
+
 use crate::http_app::{Site, request, with_token};
 
 /// Sends these bytes over a connection of its own and answers the status line and body of the first answer.
@@ -167,17 +169,50 @@ async fn an_access_token_does_not_renew_and_a_refresh_token_opens_nothing() {
 
 #[actix_rt::test]
 async fn a_login_never_adopts_what_the_client_brings() {
-    let site = Site::new();
-    let mallory = site.login("mallory").await;
-    let login = with_token(Method::POST, "/login", &mallory.token)
-        .insert_header(("Cookie", format!("__Host-refresh={}", mallory.refresh_token.clone().unwrap())))
-        .set_payload("ann");
-    let login = site.send(login).await.json();
-    assert_ne!(login["refreshToken"], mallory.refresh_token.unwrap());
-    assert_eq!(site.get("/protected", login["token"].as_str().unwrap()).await.text, "Welcome, ann");
-    assert_eq!(site.get("/protected", &mallory.token).await.text, "Welcome, mallory");
-    let list = site.get("/tokens", &mallory.token).await.json();
-    assert_eq!(list["tokens"].as_array().unwrap().len(), 1, "the victim's session is not the attacker's");
+    for by_cookie in [false, true] {
+        let site = Site::new().over(|http| if by_cookie { http.cookies(Cookies::new()) } else { http });
+        let mallory = site.login("mallory").await;
+        let planted = mallory.refresh_token.clone().unwrap();
+        let login = if by_cookie {
+            let cookies = format!("__Host-token={}; __Host-refresh={planted}", mallory.token);
+            let login = request(Method::POST, "/login").insert_header(("Sec-Fetch-Site", "same-origin"));
+            login.insert_header(("Cookie", cookies))
+        } else {
+            let login = with_token(Method::POST, "/login", &mallory.token);
+            login.insert_header(("Cookie", format!("__Host-refresh={planted}")))
+        };
+        let login = site.send(login.set_payload("ann")).await;
+        let (token, refresh) = if by_cookie {
+            let value = |name: &str| {
+                let lines = login.all("Set-Cookie");
+                let line = lines.iter().find_map(|line| line.strip_prefix(name)).unwrap();
+                line.split(';').next().unwrap().to_owned()
+            };
+            assert_eq!(login.all("Set-Cookie").len(), 2, "both are replaced: {login:?}");
+            (value("__Host-token="), value("__Host-refresh="))
+        } else {
+            let text = |name: &str| login.json()[name].as_str().unwrap().to_owned();
+            (text("token"), text("refreshToken"))
+        };
+        assert!(token != mallory.token && refresh != planted);
+        assert_eq!(site.get("/protected", &token).await.text, "Welcome, ann");
+        assert_eq!(site.get("/protected", &mallory.token).await.text, "Welcome, mallory");
+        let ids = async |user: &str| {
+            let list = site.auth.list(user, None).await.unwrap();
+            list.into_iter().map(|session| session.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids("mallory").await, [mallory.session], "the victim's session is not the attacker's");
+        let anns = ids("ann").await;
+        assert!(anns.len() == 1 && anns[0] != mallory.session, "nor the other way round");
+        let session = site.auth.store().get(mallory.session).await.unwrap().unwrap();
+        assert_eq!((session.user.as_str(), session.generation, session.revoked), ("mallory", 0, None));
+        site.later(60);
+        for (user, token) in [("mallory", planted), ("ann", refresh)] {
+            let renewed = site.renew(&token).await.json();
+            let renewed = site.get("/protected", renewed["token"].as_str().unwrap()).await;
+            assert_eq!(renewed.text, format!("Welcome, {user}"), "each goes on with their own");
+        }
+    }
 }
 
 #[actix_rt::test]
