@@ -157,12 +157,13 @@ impl Runner {
             Ok(output) => Ok(output.get().to_owned()),
             Err(error) => Err(error as &(dyn std::error::Error + 'static)),
         };
-        let finish = end_of(claimed, policy, outcome.clone(), self.jobs.clock());
+        let error = outcome.as_ref().err().map(|error| cause_of(*error));
+        let finish = end_of(claimed, policy, outcome, self.jobs.clock());
         self.jobs.attempt_ended(&AttemptEnd {
             delivery,
             worker: &self.worker,
             finish: &finish,
-            error: outcome.err().map(cause_of),
+            error,
             is_known: policy.is_some(),
             began,
             run,
