@@ -197,7 +197,9 @@ where
         let Some(standing) = Standing::of(&request.presented, &session, policy, request.arrived, now) else {
             return (Decision::Copied(session), None);
         };
-        if narrowed(&session.scopes, policy.scope_claims, request.scope.as_deref()).is_none() {
+        if request.scope.is_some()
+            && narrowed(&session.scopes, policy.scope_claims, request.scope.as_deref()).is_none()
+        {
             return (Decision::NotGranted, None);
         }
         let mut claims = (self.inner.claims)(session.clone());
