@@ -34,10 +34,10 @@ pub struct Clock {
 /// What is known of the database server's clock.
 #[derive(Debug, Clone, Copy)]
 struct Server {
-    /// The server's time, and when it was asked: from then on the time passes as by a stop watch, so that nobody who sets
+    /// The server's time, and when that was heard: from then on the time passes as by a stop watch, so that nobody who sets
     /// the host's clock moves it.
     time: i64,
-    asked: Instant,
+    heard: Instant,
     /// How far the host's clock was from the stop watch, by which one sees that the host slept or its clock was set.
     drift: i64,
     /// When it was last compared, or somebody began to.
@@ -46,6 +46,8 @@ struct Server {
 
 /// How often it is compared with the server's by those who only enqueue; workers do so with each heartbeat.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
+/// An answer may be wrong by half the time that it took; by more than this it is not believed where a better one is known.
+const VAGUE: Duration = Duration::from_millis(100);
 /// Clocks are set right by less than this without anybody noticing, in milliseconds.
 const LEAP: u64 = 1_000;
 
@@ -77,7 +79,7 @@ impl Clock {
     /// Milliseconds since 1970.
     pub(crate) fn millis(&self) -> i64 {
         match *self.server() {
-            Some(server) => server.time.saturating_add(millis(server.asked.elapsed())),
+            Some(server) => server.time.saturating_add(millis(server.heard.elapsed())),
             None => self.own(),
         }
     }
@@ -87,11 +89,24 @@ impl Clock {
         self.fixed.is_some()
     }
 
-    /// Follows the clock of a database server, so that the leases of several machines compare.
-    pub(crate) fn follow(&self, time: i64) {
-        if self.fixed.is_none() {
-            let now = Instant::now();
-            *self.server() = Some(Server { time, asked: now, drift: self.drift(), compared: now });
+    /// Follows the clock of a database server, so that the leases of several machines compare: it was asked then, and has
+    /// said this.
+    ///
+    /// It has said so at some moment since, taken to be the middle. An answer that took long says little, and what is
+    /// known from an earlier one is better.
+    pub(crate) fn follow(&self, time: i64, asked: Instant) {
+        if self.fixed.is_some() {
+            return;
+        }
+        let (now, drift) = (Instant::now(), self.drift());
+        let half = now.saturating_duration_since(asked) / 2;
+        let mut server = self.server();
+        let is_good_yet = |known: &Server| {
+            half > VAGUE && known.heard.elapsed() < COMPARE_EVERY && known.drift.abs_diff(drift) <= LEAP
+        };
+        if !server.as_ref().is_some_and(is_good_yet) {
+            *server =
+                Some(Server { time: time.saturating_add(millis(half)), heard: now, drift, compared: now });
         }
     }
 
@@ -179,4 +194,42 @@ pub(crate) fn millis(duration: Duration) -> i64 {
 /// A time in milliseconds since 1970; before that, 0.
 pub(crate) fn time_millis(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ago(time: Duration) -> Instant {
+        Instant::now().checked_sub(time).unwrap()
+    }
+
+    #[track_caller]
+    fn check(clock: &Clock, expected: i64) {
+        let time = clock.millis();
+        assert!((expected..expected + 50).contains(&time), "{time} is not {expected}");
+    }
+
+    #[test]
+    fn an_answer_that_took_long_moves_a_clock_that_knows_better_by_nothing() {
+        let clock = Clock::system();
+        clock.follow(1_000_000, Instant::now());
+        check(&clock, 1_000_000);
+        // said at once, and on its way for two seconds
+        clock.follow(998_000, ago(Duration::from_secs(2)));
+        check(&clock, 1_000_000);
+        clock.follow(1_000_020, ago(Duration::from_millis(100)));
+        check(&clock, 1_000_070);
+    }
+
+    #[test]
+    fn a_clock_that_knows_nothing_better_believes_the_middle_of_a_long_answer() {
+        let clock = Clock::system();
+        clock.follow(1_000_000, ago(Duration::from_secs(2)));
+        check(&clock, 1_001_000);
+        // its host has slept, so that the stop watch is wrong
+        clock.advance(Duration::from_secs(60));
+        clock.follow(1_060_000, ago(Duration::from_secs(2)));
+        check(&clock, 1_061_000);
+    }
 }

@@ -295,8 +295,9 @@ impl Jobs {
         if !self.inner.store.dialect().has_server() || !self.inner.clock.is_due() {
             return Ok(());
         }
+        let asked = Instant::now();
         match self.store().server_time() {
-            Ok(Some(server)) => self.inner.clock.follow(server),
+            Ok(Some(server)) => self.inner.clock.follow(server, asked),
             Ok(None) => {}
             Err(error) if self.inner.clock.follows() => {
                 tracing::debug!(%error, "the server did not tell its time");

@@ -437,8 +437,9 @@ impl Pump {
 
     /// Leases of several machines are compared, so all go by the server's clock.
     fn follow(&mut self) -> Result<(), JobsError> {
+        let asked = Instant::now();
         if let Some(server) = self.config.jobs.store().server_time()? {
-            self.config.jobs.clock().follow(server);
+            self.config.jobs.clock().follow(server, asked);
         }
         self.in_time = true;
         Ok(())

@@ -1,4 +1,4 @@
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::Jobs;
 use crate::{
@@ -160,11 +160,12 @@ impl Jobs {
 
     /// As [`in_time`](Self::in_time), on the connection that the jobs are enqueued on.
     pub(super) fn in_time_on<C: JobConn>(&self, conn: &mut C) -> Result<(), JobsError> {
-        if C::DIALECT.has_server()
-            && self.clock().is_due()
-            && let Some(server) = sql::server_time(conn).map_err(SessionsError::Query)?
-        {
-            self.clock().follow(server);
+        if !C::DIALECT.has_server() || !self.clock().is_due() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        if let Some(server) = sql::server_time(conn).map_err(SessionsError::Query)? {
+            self.clock().follow(server, asked);
         }
         Ok(())
     }
