@@ -6,8 +6,9 @@ use utils_jobs::{Context, Failure, Job, Jobs, Worker, WorkerHandle};
 
 use super::database::{Place, number, open, quick};
 
+/// Comes every second.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Tick;
+pub(super) struct Tick;
 
 impl Job for Tick {
     const NAME: &'static str = "tick";

@@ -9,10 +9,9 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde::{Deserialize, Serialize};
-use utils_jobs::{Context, Failure, Job, Worker, shutdown_signal};
+use utils_jobs::{Worker, shutdown_signal};
 
-use super::{Step, quick};
+use super::{super::ticks::Tick, Step, quick};
 
 /// How often the worker of these tests renews its leases, of 900 ms.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(300);
@@ -21,19 +20,6 @@ pub(super) const LEASE: Duration = Duration::from_millis(900);
 pub(super) const SHUTDOWN: Duration = Duration::from_secs(1);
 
 const URL: &str = "UTILS_JOBS_TEST_OUTAGE_URL";
-
-/// Comes every second.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Tick;
-
-impl Job for Tick {
-    const NAME: &'static str = "tick";
-    type Output = ();
-
-    async fn run(self, _: Context) -> Result<(), Failure> {
-        Ok(())
-    }
-}
 
 #[test]
 #[ignore = "the other process of the tests that stop a database"]
