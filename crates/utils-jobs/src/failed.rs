@@ -10,6 +10,7 @@ use std::{
 use crate::{
     JobId, Jobs, Stopping, TraceParent,
     failure::error_line,
+    list::count,
     pump::Delivery,
     run::panic_text,
     store::row::{Finish, Record, state},
@@ -150,8 +151,4 @@ impl Jobs {
             }
         }
     }
-}
-
-fn count(attempts: i32) -> u32 {
-    u32::try_from(attempts).unwrap_or(0)
 }

@@ -261,7 +261,8 @@ impl Default for Filter {
     }
 }
 
-fn count(number: i32) -> u32 {
+/// A number of the table, which is never below zero.
+pub(crate) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
