@@ -6,7 +6,7 @@ use std::{
 
 use super::Pump;
 use crate::{
-    JobsError,
+    JobsError, SessionsError,
     failure::error_line,
     store::{
         Stuck,
@@ -142,7 +142,7 @@ impl Pump {
         let mut ends = ends.into_iter();
         while let Some((end, pause)) = ends.next() {
             let Err(error) = self.write_alone(&end) else { continue };
-            if self.config.jobs.store().takes_writes(&self.config.worker).is_err() {
+            if never_asked(&error) || self.config.jobs.store().takes_writes(&self.config.worker).is_err() {
                 // The database is away for all of them.
                 return std::iter::once((end, pause)).chain(ends).collect();
             }
@@ -182,6 +182,11 @@ impl Pump {
         }
         Ok(())
     }
+}
+
+/// Whether there was no connection to ask by. Then the table has refused nothing, though it may be back by now.
+fn never_asked(error: &JobsError) -> bool {
+    matches!(error, JobsError::Sessions(SessionsError::Connect(_) | SessionsError::Exhausted(_)))
 }
 
 /// An end that gives a job back.
