@@ -79,7 +79,7 @@ impl<C: SessionConn> Sessions<C> {
     /// | database | URLs |
     /// |---|---|
     /// | SQLite | `app.db`, `sqlite:app.db`, `sqlite:///app.db` (relative), `sqlite:////srv/app.db` (absolute), `:memory:`, `sqlite::memory:`, `file:app.db?mode=ro` |
-    /// | PostgreSQL | `postgres://…`, `postgresql://…`, libpq's `host=… dbname=…`; with time-outs for a server that is gone, unless they are said |
+    /// | PostgreSQL | `postgres://…`, `postgresql://…`, libpq's `host=… dbname=…`; with time-outs for a server that is gone and `gssencmode=disable`, unless they are said |
     /// | MySQL, MariaDB | `mysql://…`, `mariadb://…` |
     ///
     /// A driver in the scheme, as in `postgresql+psycopg2://` or `mysql+pymysql://`, is ignored. The slashes of SQLite

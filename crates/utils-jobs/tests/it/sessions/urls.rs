@@ -44,7 +44,8 @@ fn a_memory_database_is_private_unless_its_cache_is_shared() {
 #[test]
 fn a_postgresql_url_may_name_a_python_driver() {
     let postgres = check::<diesel::PgConnection>;
-    let patient = "keepalives_idle=15&keepalives_interval=5&keepalives_count=3&tcp_user_timeout=20000";
+    let patient = "keepalives_idle=15&keepalives_interval=5&keepalives_count=3&tcp_user_timeout=20000\
+                   &gssencmode=disable";
     let with = |url: &str, sign: char| format!("{url}{sign}connect_timeout=10&{patient}");
     postgres("postgres://u:p@db/app", Some(&with("postgres://u:p@db/app", '?')));
     postgres("postgresql://u:p@db/app", Some(&with("postgres://u:p@db/app", '?')));
@@ -55,6 +56,8 @@ fn a_postgresql_url_may_name_a_python_driver() {
     postgres("postgres://db/app?", Some(&with("postgres://db/app", '?')));
     let said = format!("postgres://db/app?connect_timeout=3&{patient}");
     postgres(&said, Some(&said));
+    let kerberos = said.replace("disable", "require");
+    postgres(&kerberos, Some(&kerberos));
     let words = with("", ' ').replace('&', " ");
     postgres("host=db dbname=app", Some(&format!("host=db dbname=app{words}")));
     for foreign in ["", "app.db", "mysql://db/app"] {
