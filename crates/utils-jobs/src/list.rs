@@ -131,7 +131,7 @@ pub struct JobStatus {
     pub expires_at: Option<DateTime<Utc>>,
     /// The worker that holds it.
     pub worker: Option<String>,
-    /// The unique or idempotency key.
+    /// The unique or idempotency key, also that of a job which has ended and keeps it from nobody.
     pub key: Option<String>,
     /// The notes of the one who enqueued it.
     pub meta: BTreeMap<String, String>,

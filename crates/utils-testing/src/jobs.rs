@@ -60,6 +60,7 @@ macro_rules! job_backend_contract {
             a_delayed_job_waits_for_its_time,
             an_expired_job_does_not_run,
             a_unique_key_is_taken_until_its_job_has_ended,
+            a_requeued_job_takes_its_unique_key_again,
             an_idempotency_key_stays_taken,
             arguments_that_are_too_large_are_refused,
             a_failed_job_waits_for_its_backoff_and_is_dead_in_the_end,

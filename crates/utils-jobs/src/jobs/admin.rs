@@ -179,10 +179,10 @@ impl Jobs {
 
     /// Gives a dead, cancelled or expired job a new start, with all its attempts and without an expiry. False when it is
     /// none of these, not there, or when a job that it waited for was deleted. What waits for it goes on when it ends well.
-    /// A [unique key](crate::NewJob::unique) ended with the job and is not taken again, so another job may run beside it.
+    /// It takes its [unique key](crate::NewJob::unique) again.
     ///
     /// # Errors
-    /// [`JobsError::Sessions`].
+    /// [`JobsError::KeyTaken`] when another job that has not ended has its key, [`JobsError::Sessions`].
     pub async fn requeue(&self, id: impl AsRef<str>) -> Result<bool, JobsError> {
         let id = id.as_ref().to_owned();
         let requeued = self.blocking(move |jobs| jobs.store().requeue(&id, jobs.clock().millis())).await?;
@@ -191,7 +191,7 @@ impl Jobs {
     }
 
     /// Gives all dead letters that the filter finds a new start, and says how many they were: as many as its
-    /// [limit](Filter::limit) says, or all where none was set.
+    /// [limit](Filter::limit) says, or all where none was set. One whose unique key another job has by now stays as it is.
     ///
     /// # Errors
     /// [`JobsError::Sessions`].
@@ -206,7 +206,10 @@ impl Jobs {
                     let is_last = filter.is_limited || dead.len() < filter.limit as usize;
                     for record in dead {
                         let is_requeued = !seen.contains(&record.id)
-                            && jobs.store().requeue(&record.id, jobs.clock().millis())?;
+                            && match jobs.store().requeue(&record.id, jobs.clock().millis()) {
+                                Err(JobsError::KeyTaken { .. }) => false,
+                                requeued => requeued?,
+                            };
                         requeued += usize::from(is_requeued);
                         filter.offset += u32::from(!is_requeued);
                         seen.insert(record.id);

@@ -163,6 +163,12 @@ fn lock_timeout<C: JobConn>(conn: &mut C, short: bool) -> diesel::QueryResult<()
     conn.execute(Statement::new(sql)).map(drop)
 }
 
+fn is_unique_violation(error: &JobsError) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error};
+    let JobsError::Sessions(SessionsError::Query(error)) = error else { return false };
+    matches!(error, Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+}
+
 impl<C: JobConn> Drop for DieselStore<C> {
     fn drop(&mut self) {
         let Some(own) = &mut self.own else { return };
@@ -330,7 +336,12 @@ impl<C: JobConn> Store for DieselStore<C> {
     }
 
     fn requeue(&self, id: &str, now: i64) -> Result<bool, JobsError> {
-        self.tx(|conn| sql::requeue(conn, id, now))
+        let requeued = self.tx(|conn| sql::requeue(conn, id, now));
+        if !requeued.as_ref().is_err_and(is_unique_violation) {
+            return requeued;
+        }
+        let record = self.record(id)?;
+        record.map_or(Ok(false), |record| Err(JobsError::KeyTaken { name: record.name }))
     }
 
     fn purge(&self, state: i32, before: i64, limit: usize) -> Result<usize, JobsError> {

@@ -129,8 +129,10 @@ fn set_state(update: &mut Statement<'_>, ending: &Ending<'_>, end: &Finish) {
     let (to, now) = (Value::Int(end.state), Value::Big(ending.now));
     if state::is_final(end.state) {
         update.push_with(
-            "state = CASE WHEN cancel_requested = 1 AND ? = 3 THEN 4 ELSE ? END, finished_at = ?, \
-             unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
+            &format!(
+                "state = CASE WHEN cancel_requested = 1 AND ? = 3 THEN 4 ELSE ? END, finished_at = ?, {}",
+                sql::FREE_KEY
+            ),
             [to.clone(), to, now],
         );
         if end.state == state::DONE {
@@ -139,9 +141,11 @@ fn set_state(update: &mut Statement<'_>, ending: &Ending<'_>, end: &Finish) {
     } else {
         // A cancelled job is not tried again.
         update.push_with(
-            "state = CASE WHEN cancel_requested = 1 THEN 4 ELSE ? END, \
-             finished_at = CASE WHEN cancel_requested = 1 THEN ? ELSE NULL END, \
-             unique_key = CASE WHEN cancel_requested = 1 AND keep_key = 0 THEN NULL ELSE unique_key END",
+            &format!(
+                "state = CASE WHEN cancel_requested = 1 THEN 4 ELSE ? END, \
+                 finished_at = CASE WHEN cancel_requested = 1 THEN ? ELSE NULL END, {}",
+                sql::free_key_if("cancel_requested = 1")
+            ),
             [to, now],
         );
     }

@@ -8,6 +8,7 @@ use super::{
     conn::{JobConn, Statement, Value},
     insert,
     row::{Finish, NewRow, RECORD},
+    sql::FREE_KEY,
 };
 use crate::JobsError;
 
@@ -220,8 +221,7 @@ fn size_of_results<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<i64> {
 fn bury<C: JobConn>(conn: &mut C, id: &str, error: &str, now: i64) -> QueryResult<()> {
     let mut bury = Statement::new("UPDATE utils_jobs SET ");
     bury.push_with(
-        "finished_at = ?, error = ?, unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END, state = 3 \
-         WHERE id = ? AND state = 7",
+        &format!("finished_at = ?, error = ?, {FREE_KEY}, state = 3 WHERE id = ? AND state = 7"),
         [Value::Big(now), Value::Text(error), Value::Text(id)],
     );
     conn.execute(bury)?;
@@ -254,10 +254,11 @@ pub(crate) fn orphan<C: JobConn>(conn: &mut C, of: i32, before: i64) -> QueryRes
     let set = || {
         let mut cancel = Statement::new("UPDATE utils_jobs SET ");
         cancel.push_with(
-            "waits_for = ?, finished_at = CASE WHEN state = 7 THEN ? ELSE finished_at END, \
-             error = CASE WHEN state = 7 THEN 'a job that it waited for was deleted' ELSE error END, \
-             unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END, \
-             state = CASE WHEN state = 7 THEN 4 ELSE state END",
+            &format!(
+                "waits_for = ?, finished_at = CASE WHEN state = 7 THEN ? ELSE finished_at END, \
+                 error = CASE WHEN state = 7 THEN 'a job that it waited for was deleted' ELSE error END, {FREE_KEY}, \
+                 state = CASE WHEN state = 7 THEN 4 ELSE state END"
+            ),
             [Value::Big(NEVER), Value::Big(before)],
         );
         cancel

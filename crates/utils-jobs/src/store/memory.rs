@@ -56,9 +56,13 @@ impl Row {
         self.record.state = to;
         self.record.finished_at = Some(now);
         self.record.worker = None;
-        if !self.keep_key {
-            self.record.unique_key = None;
-        }
+    }
+
+    /// Whether this job keeps others from having this key.
+    fn has_key(&self, name: &str, key: &str) -> bool {
+        self.record.name == name
+            && self.record.unique_key.as_deref() == Some(key)
+            && (self.keep_key || !state::is_final(self.record.state))
     }
 
     fn is_held_by(&self, worker: &str, attempts: i32) -> bool {
@@ -73,13 +77,13 @@ impl Row {
 }
 
 impl Table {
+    fn holder(&self, name: &str, key: Option<&str>) -> Option<&Row> {
+        let key = key?;
+        self.jobs.values().find(|row| row.has_key(name, key))
+    }
+
     fn insert(&mut self, row: &NewRow) -> Inserted {
-        let holder = row.unique_key.as_ref().and_then(|key| {
-            let has_it =
-                |other: &&Row| other.record.unique_key.as_ref() == Some(key) && other.record.name == row.name;
-            self.jobs.values().find(has_it)
-        });
-        if let Some(holder) = holder {
+        if let Some(holder) = self.holder(&row.name, row.unique_key.as_deref()) {
             return Inserted { id: holder.record.id.clone(), is_new: false };
         }
         let record = Record {
@@ -458,11 +462,16 @@ impl Store for MemoryStore {
 
     fn requeue(&self, id: &str, now: i64) -> Result<bool, JobsError> {
         let mut table = self.table();
-        let ended =
-            |row: &&mut Row| matches!(row.record.state, state::DEAD | state::CANCELLED | state::EXPIRED);
-        let Some(row) = table.jobs.get_mut(id).filter(ended).filter(|row| row.waits_for >= 0) else {
-            return Ok(false);
+        let ended = |row: &&Row| {
+            let is_final = matches!(row.record.state, state::DEAD | state::CANCELLED | state::EXPIRED);
+            is_final && row.waits_for >= 0
         };
+        let Some(row) = table.jobs.get(id).filter(ended) else { return Ok(false) };
+        let holder = table.holder(&row.record.name, row.record.unique_key.as_deref());
+        if holder.is_some_and(|holder| holder.record.id != id) {
+            return Err(JobsError::KeyTaken { name: row.record.name.clone() });
+        }
+        let Some(row) = table.jobs.get_mut(id) else { return Ok(false) };
         let record = &mut row.record;
         record.state = if row.waits_for > 0 { state::BLOCKED } else { state::WAITING };
         record.attempts = 0;

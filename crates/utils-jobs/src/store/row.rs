@@ -138,7 +138,7 @@ pub struct Record {
 }
 
 pub(crate) const RECORD: &str = "id, name, queue, args, state, priority, attempts, max_attempts, run_at, created_at, started_at, \
-     finished_at, expires_at, worker, cancel_requested, unique_key, progress, progress_note, meta, result, error";
+     finished_at, expires_at, worker, cancel_requested, COALESCE(unique_key, ended_key) AS unique_key, progress, progress_note, meta, result, error";
 
 /// A job that the table says a worker holds.
 #[derive(Debug, Clone, QueryableByName)]

@@ -273,6 +273,18 @@ pub(crate) enum Sweep {
     Promote,
 }
 
+/// Part of a SET that frees the unique key of a job that ends. The order matters on MySQL, where later ones see earlier ones.
+pub(super) const FREE_KEY: &str = "ended_key = COALESCE(unique_key, ended_key), \
+                                   unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END";
+
+/// The same for jobs of which some end.
+pub(super) fn free_key_if(ends: &str) -> String {
+    format!(
+        "ended_key = COALESCE(unique_key, ended_key), \
+         unique_key = CASE WHEN {ends} AND keep_key = 0 THEN NULL ELSE unique_key END"
+    )
+}
+
 impl Sweep {
     /// Those of a round.
     pub(crate) fn of(round: &Round<'_>) -> impl Iterator<Item = Self> + use<> {
@@ -286,15 +298,15 @@ impl Sweep {
                 "state = CASE WHEN cancel_requested = 1 THEN 4 WHEN attempts >= max_attempts THEN 3 ELSE 0 END, \
                  error = '{LEASE_RAN_OUT}', \
                  finished_at = CASE WHEN cancel_requested = 1 OR attempts >= max_attempts THEN ? ELSE NULL END, \
-                 unique_key = CASE WHEN (cancel_requested = 1 OR attempts >= max_attempts) AND keep_key = 0 THEN NULL \
-                 ELSE unique_key END, worker = NULL, lease_until = NULL"
+                 {}, worker = NULL, lease_until = NULL",
+                free_key_if("(cancel_requested = 1 OR attempts >= max_attempts)")
             ))
             .bind(now),
-            Self::Expire => Statement::new(
+            Self::Expire => Statement::new(format!(
                 "state = 6, finished_at = ?, \
                  error = CASE WHEN attempts > 0 AND error IS NOT NULL THEN error ELSE 'expired before it could run' END, \
-                 unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END",
-            )
+                 {FREE_KEY}"
+            ))
             .bind(now),
             Self::Promote => Statement::new("state = 0"),
         }
@@ -529,10 +541,10 @@ pub(crate) fn workers<C: JobConn>(conn: &mut C) -> QueryResult<Vec<SeenWorker>> 
 pub(crate) fn cancel<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<CancelFound> {
     // Again: between our updates, a worker may start the job or give it back.
     for _ in 0..LOOKS {
-        let at_once = Statement::new(
-            "UPDATE utils_jobs SET state = 4, finished_at = ?, error = 'cancelled before it started', \
-             unique_key = CASE WHEN keep_key = 1 THEN unique_key ELSE NULL END WHERE id = ? AND state IN (0, 5, 7)",
-        );
+        let at_once = Statement::new(format!(
+            "UPDATE utils_jobs SET state = 4, finished_at = ?, error = 'cancelled before it started', {FREE_KEY} \
+             WHERE id = ? AND state IN (0, 5, 7)"
+        ));
         if conn.execute(at_once.bind(now).bind(id))? == 1 {
             return Ok(CancelFound::AtOnce);
         }
@@ -557,11 +569,12 @@ fn state_of<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<Option<i32>> {
     Ok(conn.number(look)?.map(|state| i32::try_from(state).unwrap_or(i32::MAX)))
 }
 
-/// Gives a dead, cancelled or expired job a new start.
+/// Gives a dead, cancelled or expired job a new start. A unique violation: another job has its key by now.
 pub(crate) fn requeue<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResult<bool> {
     let again = Statement::new(
-        "UPDATE utils_jobs SET state = CASE WHEN waits_for > 0 THEN 7 ELSE 0 END, attempts = 0, run_at = ?, finished_at = NULL, expires_at = NULL, result = NULL, \
-         cancel_requested = 0, progress = NULL, progress_note = NULL \
+        "UPDATE utils_jobs SET state = CASE WHEN waits_for > 0 THEN 7 ELSE 0 END, attempts = 0, run_at = ?, finished_at = NULL, \
+         expires_at = NULL, result = NULL, cancel_requested = 0, progress = NULL, progress_note = NULL, \
+         unique_key = COALESCE(unique_key, ended_key) \
          WHERE id = ? AND state IN (3, 4, 6) AND waits_for >= 0",
     );
     let requeued = conn.execute(again.bind(now).bind(id))? == 1;

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use utils_jobs::{Job, JobsError, State};
+use utils_jobs::{Cancellation, Filter, Job, JobsError, State};
 
 use super::{JobBackend, MINUTE, SOON, status, timeless, worker};
-use crate::jobs::sample::{Log, say};
+use crate::jobs::sample::{Fails, How, Log, say};
 
 pub async fn a_job_runs_once_and_its_result_is_kept(backend: impl JobBackend) {
     let (jobs, log) = (timeless(&backend), Log::default());
@@ -89,6 +89,44 @@ pub async fn a_unique_key_is_taken_until_its_job_has_ended(backend: impl JobBack
     assert!(jobs.enqueue_unique("nightly", say("again")).await.unwrap().is_new);
     worker.run_due().await.unwrap();
     assert_eq!(log.count("again"), 1);
+}
+
+pub async fn a_requeued_job_takes_its_unique_key_again(backend: impl JobBackend) {
+    let (jobs, log) = (timeless(&backend), Log::default());
+    let mut worker = worker(&jobs, &log);
+    let fails = || Fails { times: 1, how: How::Never };
+    let first = jobs.enqueue_unique("nightly", fails()).await.unwrap();
+    worker.run_due().await.unwrap();
+    let second = jobs.enqueue_unique("nightly", fails()).await.unwrap();
+    assert!(second.is_new, "the dead letter keeps it from nobody");
+    let refused = jobs.requeue(&first.id).await;
+    assert!(matches!(&refused, Err(JobsError::KeyTaken { name }) if name == Fails::NAME), "{refused:?}");
+    assert_eq!(jobs.requeue_dead(Filter::new()).await.unwrap(), 0);
+    let dead = status(&jobs, &first.id).await;
+    assert_eq!((dead.state, dead.key.as_deref()), (State::Dead, Some("nightly")));
+
+    worker.run_due().await.unwrap();
+    assert_eq!(jobs.requeue_dead(Filter::new()).await.unwrap(), 1, "one of the two");
+    let all = [&first.id, &second.id];
+    let waits =
+        jobs.statuses(all).await.unwrap().iter().flatten().position(|job| job.state == State::Waiting);
+    let other = all[1 - waits.unwrap()];
+    let again = jobs.enqueue_unique("nightly", fails()).await.unwrap();
+    assert_eq!((again.is_new, &again.id), (false, all[waits.unwrap()]));
+    worker.run_due().await.unwrap();
+
+    // The same for one that was cancelled, and one that has expired.
+    assert!(jobs.requeue(other).await.unwrap());
+    assert_eq!(jobs.cancel(other).await.unwrap(), Cancellation::AtOnce);
+    assert!(jobs.requeue(other).await.unwrap());
+    assert_eq!(&jobs.enqueue_unique("nightly", fails()).await.unwrap().id, other);
+    worker.run_due().await.unwrap();
+    let stale = jobs.enqueue(fails().with().unique("hourly").expires_after(MINUTE)).await.unwrap();
+    jobs.advance(MINUTE);
+    worker.run_due().await.unwrap();
+    assert_eq!(status(&jobs, &stale).await.state, State::Expired);
+    assert!(jobs.requeue(&stale).await.unwrap());
+    assert_eq!(jobs.enqueue_unique("hourly", fails()).await.unwrap().id, stale);
 }
 
 pub async fn an_idempotency_key_stays_taken(backend: impl JobBackend) {

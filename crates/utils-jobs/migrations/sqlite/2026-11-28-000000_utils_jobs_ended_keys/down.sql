@@ -1,0 +1,1 @@
+ALTER TABLE utils_jobs DROP COLUMN ended_key;
