@@ -144,7 +144,7 @@ async fn queues(jobs: Data<Jobs>) -> HttpResponse {
 }
 
 async fn workers(jobs: Data<Jobs>) -> HttpResponse {
-    answer(look::workers(&jobs).await)
+    answer(look::workers(&jobs, None).await)
 }
 
 async fn tasks(jobs: Data<Jobs>, filter: Query<Filter>) -> HttpResponse {
@@ -156,11 +156,7 @@ async fn queue_stats(jobs: Data<Jobs>, queue: Path<String>) -> HttpResponse {
 }
 
 async fn queue_workers(jobs: Data<Jobs>, queue: Path<String>) -> HttpResponse {
-    let workers = look::workers(&jobs).await.map(|mut workers| {
-        workers.retain(|worker| look::works_on(worker, &queue));
-        workers
-    });
-    answer(workers)
+    answer(look::workers(&jobs, Some(&[queue.into_inner()])).await)
 }
 
 async fn queue_tasks(jobs: Data<Jobs>, queue: Path<String>, filter: Query<Filter>) -> HttpResponse {

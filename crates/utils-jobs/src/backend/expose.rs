@@ -32,16 +32,12 @@ impl<J: Job> ListQueues for Storage<J> {
 impl<J: Job> ListWorkers for Storage<J> {
     fn list_workers(&self) -> impl Future<Output = Result<Vec<RunningWorker>, JobsError>> + Send {
         let (jobs, plan) = (self.feed.jobs.clone(), Arc::clone(&self.feed.plan));
-        async move {
-            let mut workers = look::workers(&jobs).await?;
-            workers.retain(|worker| plan.queues.iter().any(|queue| look::works_on(worker, queue)));
-            Ok(workers)
-        }
+        async move { look::workers(&jobs, Some(&plan.queues)).await }
     }
 
     fn list_all_workers(&self) -> impl Future<Output = Result<Vec<RunningWorker>, JobsError>> + Send {
         let jobs = self.feed.jobs.clone();
-        async move { look::workers(&jobs).await }
+        async move { look::workers(&jobs, None).await }
     }
 }
 

@@ -127,24 +127,22 @@ pub(crate) fn task(record: Record) -> Task<Vec<u8>> {
     task.build()
 }
 
-/// Whether the worker takes jobs from this queue.
-pub(crate) fn works_on(worker: &RunningWorker, queue: &str) -> bool {
-    worker.queue.split(',').any(|of| of == queue)
-}
-
-pub(crate) async fn workers(jobs: &Jobs) -> Result<Vec<RunningWorker>, JobsError> {
+/// The workers of these queues, or all.
+pub(crate) async fn workers(jobs: &Jobs, of: Option<&[String]>) -> Result<Vec<RunningWorker>, JobsError> {
     let seen = jobs.blocking(|jobs| jobs.store().workers()).await?;
-    Ok(seen
-        .into_iter()
-        .map(|worker| RunningWorker {
+    let listed = seen.into_iter().filter_map(|worker| {
+        let queues = worker.queues();
+        let is_wanted = of.is_none_or(|of| queues.iter().any(|queue| of.contains(queue)));
+        is_wanted.then(|| RunningWorker {
             id: worker.name,
-            queue: worker.queues,
+            queue: queues.join(", "),
             backend: format!("utils-jobs on {}", jobs.store().dialect().name()),
             started_at: seconds(worker.started_at),
             last_heartbeat: seconds(worker.seen_at),
             layers: format!("release {}", worker.release_name),
         })
-        .collect())
+    });
+    Ok(listed.collect())
 }
 
 /// The numbers of these queues, or of all.
@@ -168,14 +166,14 @@ pub(crate) async fn queues(jobs: &Jobs) -> Result<Vec<QueueInfo>, JobsError> {
             Ok((store.counts()?, days?, store.workers()?))
         })
         .await?;
-    let mut workers_of: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut workers_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for worker in &workers {
-        for queue in worker.queues.split(',').filter(|queue| !queue.is_empty()) {
+        for queue in worker.queues() {
             workers_of.entry(queue).or_default().push(worker.name.clone());
         }
     }
-    let names: BTreeSet<&str> =
-        counts.iter().map(|count| count.queue.as_str()).chain(workers_of.keys().copied()).collect();
+    let counted = counts.iter().map(|count| count.queue.as_str());
+    let names: BTreeSet<&str> = counted.chain(workers_of.keys().map(String::as_str)).collect();
     let of = |all: &[Count], name: &str| -> Vec<Count> {
         all.iter().filter(|count| count.queue == name).cloned().collect()
     };

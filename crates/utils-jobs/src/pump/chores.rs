@@ -34,7 +34,7 @@ impl Pump {
         }
         let store = self.config.jobs.store();
         let clock = self.config.jobs.clock().millis();
-        let queues = self.config.lanes.queues().join(",");
+        let queues = serde_json::json!(self.config.lanes.queues()).to_string();
         let release = short(self.config.jobs.release(), 200);
         let worker = WorkerRow {
             name: &self.config.worker,

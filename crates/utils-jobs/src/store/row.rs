@@ -167,7 +167,7 @@ pub struct Count {
 pub struct SeenWorker {
     #[diesel(sql_type = Text)]
     pub name: String,
-    /// With commas between.
+    /// A list in JSON.
     #[diesel(sql_type = Text)]
     pub queues: String,
     #[diesel(sql_type = Text)]
@@ -176,6 +176,13 @@ pub struct SeenWorker {
     pub started_at: i64,
     #[diesel(sql_type = BigInt)]
     pub seen_at: i64,
+}
+
+impl SeenWorker {
+    /// None where another version has written something else.
+    pub(crate) fn queues(&self) -> Vec<String> {
+        serde_json::from_str(&self.queues).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, QueryableByName)]

@@ -127,7 +127,7 @@ async fn the_api_tells_what_the_table_holds() {
 
     let queues = api(&jobs, "/queues").await;
     let names: Vec<_> = queues.as_array().unwrap().iter().map(|queue| &queue["name"]).collect();
-    assert_eq!(names, ["other", "post \"A\""]);
+    assert_eq!(names, ["other", "post \"A\", B"]);
     assert_eq!(queues[1]["activity"], json!([0, 0, 0, 0, 0, 0, 0]), "now is not before now");
 
     let failed = api(&jobs, "/tasks?status=Failed").await;
@@ -135,18 +135,18 @@ async fn the_api_tells_what_the_table_holds() {
     let (args, ctx) = (&failed[0]["args"], &failed[0]["ctx"]);
     assert_eq!(
         (args, &ctx["status"], &ctx["queue"]),
-        (&json!("Bad"), &json!("Failed"), &json!("post \"A\""))
+        (&json!("Bad"), &json!("Failed"), &json!("post \"A\", B"))
     );
     assert_eq!(ctx["metadata"]["job.error"], "no such street", "{ctx}");
     let id = ctx["task_id"].as_str().unwrap();
-    let same = api(&jobs, &format!("/queues/post%20%22A%22/tasks/{id}")).await;
+    let same = api(&jobs, &format!("/queues/post%20%22A%22,%20B/tasks/{id}")).await;
     assert_eq!(same["ctx"]["metadata"]["job.name"], "letter");
     assert_eq!(get(&jobs, &format!("/api/v1/queues/other/tasks/{id}")).await.0, 404);
 
     // pages from the newest on, whatever is asked for
-    let all = api(&jobs, "/queues/post%20%22A%22/tasks?page=1&page_size=3").await;
+    let all = api(&jobs, "/queues/post%20%22A%22,%20B/tasks?page=1&page_size=3").await;
     assert_eq!(all.as_array().unwrap().len(), 3);
-    let rest = api(&jobs, "/queues/post%20%22A%22/tasks?page=2&page_size=3").await;
+    let rest = api(&jobs, "/queues/post%20%22A%22,%20B/tasks?page=2&page_size=3").await;
     assert_eq!(rest.as_array().unwrap().len(), 1);
     assert_eq!(api(&jobs, "/tasks?page=0&page_size=0").await.as_array().unwrap().len(), 1);
     assert_eq!(api(&jobs, "/tasks?page=4294967295&page_size=4294967295").await, json!([]));

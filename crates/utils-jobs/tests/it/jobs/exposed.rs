@@ -34,13 +34,13 @@ pub(super) async fn a_storage_tells_apalis_what_it_holds(jobs: &Jobs) {
 
     let workers = storage.list_workers().await.unwrap();
     assert_eq!(workers.len(), 1, "{workers:?}");
-    assert!(workers[0].id.contains("clerk") && workers[0].queue == "post \"A\"", "{workers:?}");
+    assert!(workers[0].id.contains("clerk") && workers[0].queue == "post \"A\", B", "{workers:?}");
     assert_eq!(storage.list_all_workers().await.unwrap().len(), 1);
     worker.stop().await.unwrap();
 
     let queues = storage.list_queues().await.unwrap();
     let queue = |name: &str| queues.iter().find(|queue| queue.name == name).unwrap();
-    assert_eq!(queue("post \"A\"").activity, [0, 0, 0, 0, 0, 0, 3]);
+    assert_eq!(queue("post \"A\", B").activity, [0, 0, 0, 0, 0, 0, 3]);
     assert_eq!(queue("other").activity, [0, 0, 0, 0, 0, 0, 1]);
     assert_eq!(queue("other").workers, [""; 0]);
 

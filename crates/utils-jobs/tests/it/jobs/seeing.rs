@@ -22,7 +22,7 @@ impl Job for Letter {
     type Output = ();
 
     fn policy() -> Policy {
-        Policy::new().queue("post \"A\"").attempts(2)
+        Policy::new().queue("post \"A\", B").attempts(2)
     }
 
     async fn run(self, _: Context) -> Result<(), Failure> {
@@ -67,14 +67,14 @@ pub(super) async fn metrics_count_what_is_there(jobs: &Jobs) {
         # TYPE utils_jobs_jobs gauge
         utils_jobs_jobs{queue="other",state="scheduled"} 1
         utils_jobs_jobs{queue="other",state="waiting"} 1
-        utils_jobs_jobs{queue="post \"A\"",state="blocked"} 2
-        utils_jobs_jobs{queue="post \"A\"",state="dead"} 1
-        utils_jobs_jobs{queue="post \"A\"",state="scheduled"} 2
-        utils_jobs_jobs{queue="post \"A\"",state="waiting"} 2
+        utils_jobs_jobs{queue="post \"A\", B",state="blocked"} 2
+        utils_jobs_jobs{queue="post \"A\", B",state="dead"} 1
+        utils_jobs_jobs{queue="post \"A\", B",state="scheduled"} 2
+        utils_jobs_jobs{queue="post \"A\", B",state="waiting"} 2
         # HELP utils_jobs_oldest_waiting_seconds For how long the first waiting job of a queue could have run.
         # TYPE utils_jobs_oldest_waiting_seconds gauge
         utils_jobs_oldest_waiting_seconds{queue="other"} 90
-        utils_jobs_oldest_waiting_seconds{queue="post \"A\""} 90
+        utils_jobs_oldest_waiting_seconds{queue="post \"A\", B"} 90
         # HELP utils_jobs_paused Queues that are paused.
         # TYPE utils_jobs_paused gauge
         utils_jobs_paused{queue="other"} 1
@@ -83,19 +83,19 @@ pub(super) async fn metrics_count_what_is_there(jobs: &Jobs) {
         utils_jobs_workers 0
         # HELP utils_jobs_attempts_total Attempts of this process, by how they ended.
         # TYPE utils_jobs_attempts_total counter
-        utils_jobs_attempts_total{queue="post \"A\"",job="letter",outcome="dead"} 1
-        utils_jobs_attempts_total{queue="post \"A\"",job="letter",outcome="done"} 2
-        utils_jobs_attempts_total{queue="post \"A\"",job="letter",outcome="retried"} 1
+        utils_jobs_attempts_total{queue="post \"A\", B",job="letter",outcome="dead"} 1
+        utils_jobs_attempts_total{queue="post \"A\", B",job="letter",outcome="done"} 2
+        utils_jobs_attempts_total{queue="post \"A\", B",job="letter",outcome="retried"} 1
         # HELP utils_jobs_run_seconds How long attempts took.
         # TYPE utils_jobs_run_seconds histogram
-        utils_jobs_run_seconds_bucket{queue="post \"A\"",job="letter",le="+Inf"} 4
-        utils_jobs_run_seconds_count{queue="post \"A\"",job="letter"} 4
+        utils_jobs_run_seconds_bucket{queue="post \"A\", B",job="letter",le="+Inf"} 4
+        utils_jobs_run_seconds_count{queue="post \"A\", B",job="letter"} 4
         # HELP utils_jobs_wait_seconds How long attempts waited after they were due.
         # TYPE utils_jobs_wait_seconds histogram
-        utils_jobs_wait_seconds_bucket{queue="post \"A\"",job="letter",le="1"} 3
-        utils_jobs_wait_seconds_bucket{queue="post \"A\"",job="letter",le="2.5"} 4
-        utils_jobs_wait_seconds_sum{queue="post \"A\"",job="letter"} 2.5
-        utils_jobs_wait_seconds_count{queue="post \"A\"",job="letter"} 4"##]]
+        utils_jobs_wait_seconds_bucket{queue="post \"A\", B",job="letter",le="1"} 3
+        utils_jobs_wait_seconds_bucket{queue="post \"A\", B",job="letter",le="2.5"} 4
+        utils_jobs_wait_seconds_sum{queue="post \"A\", B",job="letter"} 2.5
+        utils_jobs_wait_seconds_count{queue="post \"A\", B",job="letter"} 4"##]]
     .assert_eq(&lines.join("\n"));
 }
 
