@@ -60,6 +60,8 @@ fn process() {
         }
         worker.stop().await.unwrap();
     });
+    // A tick may wait in the blocking pool for a server that does not answer, and tokio would wait for it.
+    runtime.shutdown_timeout(Duration::from_millis(100));
 }
 
 const READY: &str = "the worker is ready";
