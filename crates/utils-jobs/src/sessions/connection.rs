@@ -29,7 +29,8 @@ pub trait SessionConn: R2D2Connection + Send + 'static {
     /// Sets a new connection up, once.
     ///
     /// SQLite: waits up to 5 s for a lock (`busy_timeout`), `journal_mode=WAL`, `synchronous=NORMAL` and
-    /// `foreign_keys=ON`. The other databases need nothing.
+    /// `foreign_keys=ON`. MySQL: `autocommit=1`, whatever the server has by default, as Diesel takes for granted that a
+    /// statement without a transaction is committed. PostgreSQL needs nothing.
     ///
     /// # Errors
     /// When the database refuses a setting.
@@ -103,6 +104,11 @@ impl SessionConn for diesel::MysqlConnection {
 
     fn driver_url(url: &str) -> Option<String> {
         super::url::mysql(url)
+    }
+
+    fn prepare(&mut self) -> QueryResult<()> {
+        use diesel::connection::SimpleConnection;
+        self.batch_execute("SET autocommit = 1")
     }
 }
 

@@ -1,5 +1,10 @@
 //! What the job table needs from a Diesel connection: run a statement, read six kinds of rows.
 use diesel::QueryResult;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use diesel::{
+    Connection,
+    connection::{AnsiTransactionManager as Manager, TransactionManager},
+};
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 use diesel::{
     RunQueryDsl,
@@ -293,7 +298,19 @@ fn push_array<'b>(array: &'b Array<'_>, out: &mut AstPass<'_, 'b, diesel::pg::Pg
 raw!(diesel::SqliteConnection, diesel::sqlite::Sqlite, Dialect::Sqlite, no_array, {});
 
 #[cfg(feature = "mysql")]
-raw!(diesel::MysqlConnection, diesel::mysql::Mysql, Dialect::Mysql, no_array, {});
+raw!(diesel::MysqlConnection, diesel::mysql::Mysql, Dialect::Mysql, no_array, {
+    fn round_tx<T>(&mut self, work: impl FnOnce(&mut Self) -> QueryResult<T>) -> QueryResult<T> {
+        self.own_tx(work)
+    }
+
+    fn own_tx<T, E: From<diesel::result::Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // The default, REPEATABLE READ, locks gaps: workers would block enqueues. Set so, it is for one transaction only.
+        transaction(self, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN", work)
+    }
+});
 
 #[cfg(feature = "postgres")]
 raw!(diesel::PgConnection, diesel::pg::Pg, Dialect::Postgres, push_array, {
@@ -322,18 +339,14 @@ raw!(diesel::PgConnection, diesel::pg::Pg, Dialect::Postgres, push_array, {
     }
 });
 
-/// A transaction that begins in its own way, in one exchange with the server. Inside another one, a savepoint of that.
-#[cfg(feature = "postgres")]
-fn transaction<T, E: From<diesel::result::Error>>(
-    conn: &mut diesel::PgConnection,
-    begin: &str,
-    work: impl FnOnce(&mut diesel::PgConnection) -> Result<T, E>,
-) -> Result<T, E> {
-    use diesel::{
-        Connection,
-        connection::{AnsiTransactionManager as Manager, SimpleConnection, TransactionManager},
-        result::Error,
-    };
+/// A transaction that begins in its own way, with one call of the server. Inside another one, a savepoint of that.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn transaction<C, T, E>(conn: &mut C, begin: &str, work: impl FnOnce(&mut C) -> Result<T, E>) -> Result<T, E>
+where
+    C: Connection<TransactionManager = Manager>,
+    E: From<diesel::result::Error>,
+{
+    use diesel::result::Error;
     match Manager::begin_transaction_sql(conn, begin) {
         Ok(()) => {}
         Err(Error::AlreadyInTransaction) => return conn.transaction(work),

@@ -85,18 +85,7 @@ impl<C: JobConn> DieselStore<C> {
     }
 
     fn tx<T>(&self, work: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
-        self.tx_by(|conn| conn.own_tx(work))
-    }
-
-    /// What begins a transaction of its own.
-    fn tx_by<T>(&self, tx: impl FnOnce(&mut C) -> diesel::QueryResult<T>) -> Result<T, JobsError> {
-        self.run(|conn| {
-            if C::DIALECT == Dialect::Mysql {
-                // For the next transaction only. The default, REPEATABLE READ, locks gaps: workers would block enqueues.
-                conn.execute(Statement::new("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))?;
-            }
-            tx(conn)
-        })
+        self.run(|conn| conn.own_tx(work))
     }
 }
 
@@ -237,19 +226,17 @@ impl<C: JobConn> Store for DieselStore<C> {
     }
 
     fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError> {
-        if C::DIALECT == Dialect::Postgres && insert::is_one_statement(rows) {
-            return self.run(|conn| insert::insert(conn, rows)); // a transaction by itself
+        if !insert::is_one_statement(rows) {
+            return self.tx(|conn| insert::insert(conn, rows));
         }
-        self.tx(|conn| insert::insert(conn, rows))
+        self.run(|conn| match sql::commits_by_itself(conn)? {
+            true => insert::insert(conn, rows),
+            false => conn.own_tx(|conn| insert::insert(conn, rows)),
+        })
     }
 
     fn insert_flow(&self, new: &NewFlow) -> Result<(), JobsError> {
-        self.sessions.with(|conn| {
-            if C::DIALECT == Dialect::Mysql {
-                conn.execute(Statement::new("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))?; // as in `tx`
-            }
-            conn.own_tx(|conn| flow::insert(conn, new))
-        })
+        self.sessions.with(|conn| conn.own_tx(|conn| flow::insert(conn, new)))
     }
 
     fn broken(&self, id: &str) -> Result<Option<String>, JobsError> {
@@ -266,7 +253,7 @@ impl<C: JobConn> Store for DieselStore<C> {
             // For itself, and without waiting: the rest may have to wait for a row that somebody has locked.
             self.tx(|conn| sql::renew(conn, round.worker, held, round.lease_until))?;
         }
-        let mut done = self.tx_by(|conn| conn.round_tx(|conn| sql::round(conn, round)))?;
+        let mut done = self.run(|conn| conn.round_tx(|conn| sql::round(conn, round)))?;
         done.reaped += swept.reaped;
         done.stuck = (round.careful && round.reap).then_some(swept.stuck);
         Ok(done)
@@ -349,7 +336,7 @@ impl<C: JobConn> Store for DieselStore<C> {
     }
 
     fn pause(&self, queue: &str, paused: bool) -> Result<(), JobsError> {
-        self.run(|conn| sql::pause(conn, queue, paused).map(drop))
+        self.tx(|conn| sql::pause(conn, queue, paused).map(drop))
     }
 
     fn paused(&self) -> Result<Vec<String>, JobsError> {

@@ -650,6 +650,16 @@ pub(crate) fn write_nothing<C: JobConn>(conn: &mut C, worker: &str) -> QueryResu
     )
 }
 
+/// Whether one statement is a transaction by itself. On a MySQL server that is set up otherwise it is not, where a pool
+/// was given to us.
+pub(crate) fn commits_by_itself<C: JobConn>(conn: &mut C) -> QueryResult<bool> {
+    if C::DIALECT != Dialect::Mysql {
+        return Ok(true);
+    }
+    let asked = Statement::new("SELECT CAST(@@autocommit AS SIGNED) AS n").kept(true);
+    Ok(conn.number(asked)? == Some(1))
+}
+
 pub(crate) fn server_time<C: JobConn>(conn: &mut C) -> QueryResult<Option<i64>> {
     match C::DIALECT {
         Dialect::Postgres => conn.number(Statement::new(

@@ -1,8 +1,15 @@
-use diesel::{Connection, MysqlConnection, connection::SimpleConnection};
+use diesel::{
+    Connection, MysqlConnection,
+    connection::SimpleConnection,
+    r2d2::{ConnectionManager, CustomizeConnection, Error, Pool},
+};
 use utils_jobs::{Jobs, JobsBuilder};
 use utils_testing::{job_backend_contract, jobs::JobBackend};
 
-use super::database::{Place, unique};
+use super::{
+    database::{Place, unique},
+    kill::Step,
+};
 
 /// A database of its own.
 pub(super) struct Mysql {
@@ -91,6 +98,30 @@ fn the_index_that_claims_read_is_not_a_descending_one() {
         super::database::number(&jobs.sessions::<MysqlConnection>().unwrap(), &sql)
     };
     assert_eq!((of("A"), of("D")), (4, 0));
+}
+
+/// As on a server that is set up so, when the pool is the application's own.
+#[test]
+fn a_job_is_committed_where_a_statement_alone_is_not() {
+    #[derive(Debug)]
+    struct Open;
+    impl CustomizeConnection<MysqlConnection, Error> for Open {
+        fn on_acquire(&self, conn: &mut MysqlConnection) -> Result<(), Error> {
+            conn.batch_execute("SET autocommit = 0").map_err(Error::QueryError)
+        }
+    }
+    let place = Mysql::new();
+    let others = super::database::open(&place, Jobs::builder());
+    let manager = ConnectionManager::<MysqlConnection>::new(place.url());
+    let jobs = Jobs::from_pool(Pool::builder().connection_customizer(Box::new(Open)).build(manager).unwrap());
+    super::database::run(async move {
+        let one = jobs.enqueue(Step { number: 1, millis: 0 }).await.unwrap();
+        let many = jobs.enqueue_many([2, 3].map(|number| Step { number, millis: 0 })).await.unwrap();
+        jobs.pause("default").await.unwrap();
+        let seen = others.statuses([&one, &many[0], &many[1]]).await.unwrap();
+        assert!(seen.iter().all(Option::is_some), "{seen:?}");
+        assert_eq!(others.paused().await.unwrap(), ["default"]);
+    });
 }
 
 #[test]

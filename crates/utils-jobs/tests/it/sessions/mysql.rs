@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use utils_jobs::{Sessions, SessionsBuilder};
+use utils_jobs::{SessionConn, Sessions, SessionsBuilder};
 
 use super::Sql;
 
@@ -76,4 +76,15 @@ fn recycling_cannot_be_switched_off() {
     let lifetime = |builder: SessionsBuilder<_>| builder.build().unwrap().pool().max_lifetime();
     assert_eq!(lifetime(builder().pool_recycle(None)), Some(Duration::from_secs(1_800)));
     assert_eq!(lifetime(builder().pool_recycle(Duration::from_secs(280))), Some(Duration::from_secs(280)));
+}
+
+#[test]
+fn a_statement_alone_is_committed_whatever_the_server_has_by_default() {
+    let sessions = one_connection();
+    let commits = sessions.with(|conn| {
+        conn.batch_execute("SET autocommit = 0")?;
+        conn.prepare()?;
+        conn.number("SELECT CAST(@@autocommit AS SIGNED) AS n")
+    });
+    assert_eq!(commits.unwrap(), 1);
 }
