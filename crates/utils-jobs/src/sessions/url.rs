@@ -32,23 +32,21 @@ pub(super) fn is_sqlite_memory(name: &str) -> bool {
     (path == ":memory:" || path.is_empty() || has("mode=memory")) && !has("cache=shared")
 }
 
-/// A parameter of libpq's, what it is where the URL does not say, and the environment variable that may say it instead.
-#[cfg(feature = "postgres")]
-type Unsaid = (&'static str, &'static str, Option<&'static str>);
-
+/// Parameters of libpq's where the URL does not say them.
+///
 /// A server that has gone without a word: libpq gives up to connect after 10 s, and a connection on which nothing comes
 /// back after 20 to 30 s. By itself it would wait for as long as the system, which can be hours.
 ///
 /// Kerberos: libpq looks for a ticket at each new connection, to encrypt by it. Its library takes its locks down when the
 /// process ends, and a pool that connects at this moment, as it does while the server is away, aborts the process.
 #[cfg(feature = "postgres")]
-const UNSAID: [Unsaid; 6] = [
-    ("connect_timeout", "10", Some("PGCONNECT_TIMEOUT")),
-    ("keepalives_idle", "15", None),
-    ("keepalives_interval", "5", None),
-    ("keepalives_count", "3", None),
-    ("tcp_user_timeout", "20000", None),
-    ("gssencmode", "disable", Some("PGGSSENCMODE")),
+const UNSAID: [(&str, &str); 6] = [
+    ("connect_timeout", "10"),
+    ("keepalives_idle", "15"),
+    ("keepalives_interval", "5"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "20000"),
+    ("gssencmode", "disable"),
 ];
 
 /// `postgres:` and `postgresql:`, or the keyword form `host=… dbname=…`.
@@ -62,11 +60,9 @@ pub(super) fn postgres(url: &str) -> Option<String> {
         Some(_) => return None,
         None => (url.contains('=').then(|| url.to_owned())?, ' '),
     };
-    let is_said = |(name, _, variable): &Unsaid| {
-        url.contains(&format!("{name}=")) || variable.is_some_and(|name| std::env::var_os(name).is_some())
-    };
-    let unsaid: Vec<_> = UNSAID.into_iter().filter(|parameter| !is_said(parameter)).collect();
-    for (name, value, _) in unsaid {
+    let is_said = |name: &str| url.contains(&format!("{name}="));
+    let unsaid: Vec<_> = UNSAID.into_iter().filter(|(name, _)| !is_said(name)).collect();
+    for (name, value) in unsaid {
         url.push_str(&format!("{sign}{name}={value}"));
         sign = if sign == ' ' { ' ' } else { '&' };
     }
