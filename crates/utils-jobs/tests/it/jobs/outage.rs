@@ -74,7 +74,7 @@ fn outage() -> Duration {
 fn run<P: Stops>(place: impl FnOnce() -> Option<P>, ways: &'static [Stop]) {
     let Some(place) = place() else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let limit = 4 * outage() + Duration::from_secs(120);
+    let limit = 4 * outage() + Duration::from_secs(300);
     let done = runtime.block_on(async { tokio::time::timeout(limit, outlasted(place, ways)).await });
     assert!(done.is_ok(), "the case has not ended within {limit:?}");
 }
@@ -183,10 +183,16 @@ async fn nothing_is_lost<P: Stops>(
 ) {
     let sessions = jobs.sessions::<P::Conn>().unwrap();
     let number = |query: &str| number(&sessions, query);
-    let began = Instant::now();
-    while number("SELECT COUNT(*) AS n FROM utils_jobs WHERE name = 'step' AND state NOT IN (2, 3)") > 0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "some jobs have not ended");
+    let not_ended =
+        || number("SELECT COUNT(*) AS n FROM utils_jobs WHERE name = 'step' AND state NOT IN (2, 3)");
+    let (mut left, mut since) = (not_ended(), Instant::now());
+    while left > 0 {
         tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = not_ended();
+        if now < left {
+            (left, since) = (now, Instant::now()); // on a slow disk, many jobs take their time
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "{left} jobs do not end");
     }
     assert_eq!(number("SELECT COUNT(*) AS n FROM utils_jobs WHERE state = 3"), 0, "dead letters");
     let all = number("SELECT COUNT(*) AS n FROM utils_jobs WHERE name = 'step'");

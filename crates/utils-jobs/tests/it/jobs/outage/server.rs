@@ -132,7 +132,8 @@ fn spawn<K: Kind>(program: &Path, directory: &Path, port: u16) -> Child {
 fn quiet<K: Kind>(program: &Path, directory: &Path) -> Command {
     let log = File::options().create(true).append(true).open(directory.join("log")).unwrap();
     let mut command = Command::new(program);
-    command.current_dir(directory).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    command.current_dir(directory).env("TMPDIR", directory); // where another server would clean up
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     if let Some((user, group)) = account::<K>() {
         command.uid(user).gid(group);
     }
