@@ -54,6 +54,7 @@ impl Proxy {
                 // A server that is stopped refuses, and so do we, by ending.
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 for (from, to) in [(&client, &server), (&server, &client)] {
+                    to.set_nodelay(true).unwrap(); // as the drivers have it
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     shared.streams.lock().unwrap().push(from.try_clone().unwrap());
                     let shared = Arc::clone(&shared);
