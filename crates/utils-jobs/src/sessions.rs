@@ -102,7 +102,8 @@ impl<C: SessionConn> Sessions<C> {
 
     /// Sessions of a pool that exists already; its connection time-out counts.
     ///
-    /// On SQLite such a pool should have [`SessionConn::prepare`] in its customizer.
+    /// On SQLite, and on a MySQL server without `autocommit`, such a pool should have [`SessionConn::prepare`] in its
+    /// customizer.
     #[must_use]
     pub fn from_pool(pool: Pool<ConnectionManager<C>>) -> Self {
         let permits = Arc::new(Semaphore::new(pool.max_size() as usize));

@@ -32,22 +32,30 @@ pub(super) fn is_sqlite_memory(name: &str) -> bool {
     (path == ":memory:" || path.is_empty() || has("mode=memory")) && !has("cache=shared")
 }
 
-/// Parameters of libpq's where the URL does not say them.
-///
-/// A server that has gone without a word: libpq gives up to connect after 10 s, and a connection on which nothing comes
+/// Parameters of libpq's where the URL does not say them. A server that has gone without a word: libpq gives up to connect after 10 s, and a connection on which nothing comes
 /// back after 20 to 30 s. By itself it would wait for as long as the system, which can be hours.
 ///
-/// Kerberos: libpq looks for a ticket at each new connection, to encrypt by it. Its library takes its locks down when the
-/// process ends, and a pool that connects at this moment, as it does while the server is away, aborts the process.
 #[cfg(feature = "postgres")]
-const UNSAID: [(&str, &str); 6] = [
+const UNSAID: [(&str, &str); 5] = [
     ("connect_timeout", "10"),
     ("keepalives_idle", "15"),
     ("keepalives_interval", "5"),
     ("keepalives_count", "3"),
     ("tcp_user_timeout", "20000"),
-    ("gssencmode", "disable"),
 ];
+
+/// Kerberos: libpq looks for a ticket at each new connection, to encrypt by it. Its library takes its locks down when the
+/// process ends, and a pool that connects at this moment, as it does while the server is away, aborts the process.
+#[cfg(feature = "postgres")]
+const NO_TICKET: (&str, &str) = ("gssencmode", "disable");
+
+/// Whether something else says how connections are encrypted, which the URL would overrule.
+#[cfg(feature = "postgres")]
+fn is_encryption_said(url: &str) -> bool {
+    url.contains("service=")
+        || std::env::var_os("PGSERVICE").is_some()
+        || std::env::var_os("PGGSSENCMODE").is_some()
+}
 
 /// `postgres:` and `postgresql:`, or the keyword form `host=… dbname=…`.
 #[cfg(feature = "postgres")]
@@ -61,7 +69,8 @@ pub(super) fn postgres(url: &str) -> Option<String> {
         None => (url.contains('=').then(|| url.to_owned())?, ' '),
     };
     let is_said = |name: &str| url.contains(&format!("{name}="));
-    let unsaid: Vec<_> = UNSAID.into_iter().filter(|(name, _)| !is_said(name)).collect();
+    let ticket = (!is_encryption_said(&url)).then_some(NO_TICKET);
+    let unsaid: Vec<_> = UNSAID.into_iter().chain(ticket).filter(|(name, _)| !is_said(name)).collect();
     for (name, value) in unsaid {
         url.push_str(&format!("{sign}{name}={value}"));
         sign = if sign == ' ' { ' ' } else { '&' };

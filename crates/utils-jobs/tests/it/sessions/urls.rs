@@ -58,6 +58,8 @@ fn a_postgresql_url_may_name_a_python_driver() {
     postgres(&said, Some(&said));
     let kerberos = said.replace("disable", "require");
     postgres(&kerberos, Some(&kerberos));
+    let service = format!("{}&service=kerberos", said.replace("&gssencmode=disable", ""));
+    postgres(&service, Some(&service));
     let words = with("", ' ').replace('&', " ");
     postgres("host=db dbname=app", Some(&format!("host=db dbname=app{words}")));
     for foreign in ["", "app.db", "mysql://db/app"] {
