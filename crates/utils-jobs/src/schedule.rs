@@ -56,7 +56,7 @@ impl Planned {
         row.id = jobs.new_id();
         row.created_at = now;
         row.run_at = now;
-        row.expires_at = row.expires_at.map(|after| now + after);
+        row.expires_at = row.expires_at.map(|after| now.saturating_add(after));
         if row.unique_key.is_none() {
             row.unique_key = Some(format!("cron:{}:{tick}", self.digest));
             row.keep_key = true;
@@ -205,6 +205,13 @@ mod tests {
     fn the_order_of_fields_makes_no_other_schedule() {
         let all = enqueued("0 3 * * *", &[report(r#"{"a":1,"b":2}"#), report(r#"{"b":2,"a":1}"#)]);
         assert_eq!(all.len(), 1, "{all:?}");
+    }
+
+    #[test]
+    fn an_expiry_beyond_all_times_is_never() {
+        let lasting = NewRow { expires_at: Some(i64::MAX), ..report("1") };
+        let all = enqueued("0 3 * * *", &[lasting]);
+        assert_eq!(all.iter().map(|job| job.expires_at).collect::<Vec<_>>(), [Some(i64::MAX)]);
     }
 
     #[test]

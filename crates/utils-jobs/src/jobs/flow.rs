@@ -309,8 +309,10 @@ impl Draft {
         if late != 0 && !self.jobs.clock().is_moved_by_hand() {
             for row in &mut self.flow.rows {
                 row.created_at += late;
-                row.run_at += if self.fixed.contains(&row.id) { 0 } else { late };
-                row.expires_at = row.expires_at.map(|at| at + late);
+                if !self.fixed.contains(&row.id) {
+                    row.run_at = row.run_at.saturating_add(late);
+                }
+                row.expires_at = row.expires_at.map(|at| at.saturating_add(late));
             }
         }
         let all: Vec<JobId> = self.flow.rows.iter().map(|row| JobId::new(&row.id)).collect();

@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     Policy,
+    clock::later,
     store::row::{Batching, Names, Want},
 };
 
@@ -151,12 +152,15 @@ impl Bucket {
 
     fn next_token(&mut self, now: Instant) -> Option<Instant> {
         self.fill(now);
-        (self.tokens < 1.0).then(|| now + Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+        let wait = Duration::try_from_secs_f64((1.0 - self.tokens) / self.per_second);
+        (self.tokens < 1.0).then(|| later(now, wait.unwrap_or(Duration::MAX)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::{Lane, Lanes, Type};
     use crate::{Policy, store::row::Names};
 
@@ -177,6 +181,16 @@ mod tests {
         let only = |name: &str| Names::Only(vec![name.to_owned()]);
         let expected = [("a", "free"), ("a", "limited"), ("b", "free"), ("b", "limited")];
         assert_eq!(firsts, expected.map(|(queue, name)| (queue.to_owned(), only(name))));
+    }
+
+    #[test]
+    fn a_rate_of_one_in_all_time_is_reached_at_once() {
+        let mut bucket = super::Bucket::new(1, Duration::MAX);
+        let now = Instant::now();
+        assert_eq!((bucket.available(now), bucket.next_token(now)), (1, None));
+        bucket.tokens -= 1.0;
+        assert_eq!(bucket.available(now), 0);
+        assert!(bucket.next_token(now).is_some_and(|at| at > now + Duration::from_secs(86_400 * 365)));
     }
 
     #[test]

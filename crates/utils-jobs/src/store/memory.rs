@@ -3,6 +3,7 @@ mod flow;
 
 use std::{
     any::Any,
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -176,7 +177,7 @@ impl Table {
     }
 
     /// Those that a want may have, the most urgent first.
-    fn ready(&self, round: &Round<'_>, want: &Want) -> Vec<(i32, i64, String)> {
+    fn ready(&self, round: &Round<'_>, want: &Want) -> Vec<(Reverse<i32>, i64, String)> {
         if self.paused.contains(&want.queue) {
             return Vec::new();
         }
@@ -190,7 +191,7 @@ impl Table {
                     && want.names.matches(&record.name)
                     && record.expires_at.is_none_or(|at| at > round.now)
             })
-            .map(|record| (-record.priority, record.run_at, record.id.clone()))
+            .map(|record| (Reverse(record.priority), record.run_at, record.id.clone()))
             .collect();
         ready.sort();
         ready
