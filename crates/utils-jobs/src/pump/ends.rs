@@ -209,6 +209,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_an_error_on_the_way_to_the_table_is_no_refusal() {
+        let refused = diesel::ConnectionError::BadConnection("refused".to_owned());
+        assert!(never_asked(&SessionsError::Connect(refused).into()));
+        // A statement that is too large ends the connection of some servers.
+        for asked in [SessionsError::Unanswered(Duration::ZERO), diesel::result::Error::NotFound.into()] {
+            assert!(!never_asked(&asked.into()));
+        }
+    }
+
+    #[test]
     fn pauses_grow_from_a_second_to_a_minute() {
         let now = Instant::now();
         let pauses = std::iter::successors(Some(Pause::ended(now)), |pause| Some(pause.longer(now)));
