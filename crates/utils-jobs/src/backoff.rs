@@ -68,7 +68,7 @@ impl Default for Backoff {
 }
 
 /// Between 0 and 1.
-fn random_fraction() -> f64 {
+pub(crate) fn random_fraction() -> f64 {
     // Without randomness the wait is whole, which is correct, only less spread.
     getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX))
 }

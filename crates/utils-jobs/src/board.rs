@@ -190,9 +190,9 @@ async fn events() -> HttpResponse {
 }
 
 async fn page(jobs: &Jobs, queue: Option<&str>, filter: &Filter) -> Result<Vec<RawTask<Value>>, JobsError> {
-    let page = look::Page::of(filter);
-    let records = look::list(jobs, queue, None, &page).await?;
-    Ok(page.cut(records).into_iter().map(|record| shown(look::task(record))).collect())
+    let queue = queue.map(|queue| vec![queue.to_owned()]);
+    let records = look::list(jobs, queue.as_deref(), None, look::Page::of(filter)).await?;
+    Ok(records.into_iter().map(|record| shown(look::task(record))).collect())
 }
 
 /// Arguments that are no JSON are shown as text.

@@ -57,8 +57,8 @@ pub enum JobsError {
         /// Where the connection goes.
         connection: &'static str,
     },
-    /// The first that has this unique or idempotency key has not ended; a flow takes no jobs of others, and a job that is
-    /// requeued has no place beside it.
+    /// Another job has this unique key and has not ended, or has it as its idempotency key. A flow takes no jobs of others,
+    /// and a job that is requeued has no place beside it.
     #[error("a job {name} with the same key is there already")]
     KeyTaken {
         /// The job's name.

@@ -33,6 +33,7 @@ pub(crate) use self::{
 };
 use crate::{
     Jobs, JobsError, Stopping,
+    backoff::random_fraction,
     clock::millis,
     schedule::Planned,
     store::{
@@ -83,6 +84,8 @@ const LAST_WORDS: Duration = Duration::from_secs(20);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// How long a job waits whose last attempt has not ended yet.
 const TWICE: Duration = Duration::from_secs(1);
+/// Said again and again, until somebody migrates them.
+const OLD_TABLES: &str = "the job tables are older than this version: migrate them, and workers begin";
 /// How many messages are taken between two exchanges with the table.
 const MESSAGES: usize = 10_000;
 
@@ -350,7 +353,7 @@ impl Pump {
         }
         // A lease by a clock that is wrong ends at once, or outlives its worker; and others' seem over.
         if !self.in_time
-            && let Err(error) = self.follow()
+            && let Err(error) = self.knows_tables().and_then(|()| self.follow())
         {
             self.failed(&error);
             return false;
@@ -435,6 +438,14 @@ impl Pump {
         }
     }
 
+    /// With the tables of another version, jobs would be taken whose ends cannot be written down.
+    fn knows_tables(&mut self) -> Result<(), JobsError> {
+        match self.config.jobs.store().has_tables()? {
+            true => Ok(()),
+            false => Err(JobsError::Settings(OLD_TABLES)),
+        }
+    }
+
     /// Leases of several machines are compared, so all go by the server's clock.
     fn follow(&mut self) -> Result<(), JobsError> {
         let asked = Instant::now();
@@ -513,7 +524,9 @@ impl Pump {
             let since =
                 self.beats.filter(|(last, _)| now < *last + 2 * heartbeat).map_or(now, |(_, since)| since);
             self.beats = Some((now, since));
-            self.beat_at = now + heartbeat;
+            // Not at the same moments as another worker: one that looks for jobs to take back has rows locked meanwhile,
+            // which a renewal leaves out.
+            self.beat_at = now + heartbeat.mul_f64(1.0 - random_fraction() / 8.0);
             self.compare(done.leases.take().unwrap_or_default());
         }
         if asked || done.calls() > 0 {

@@ -61,11 +61,8 @@ impl<J: Job> ListTasks for Storage<J> {
     ) -> impl Future<Output = Result<Vec<Task<Vec<u8>>>, JobsError>> + Send {
         let (jobs, plan, page) = (self.feed.jobs.clone(), Arc::clone(&self.feed.plan), Page::of(filter));
         async move {
-            let mut records = Vec::new();
-            for queue in &plan.queues {
-                records.extend(look::list(&jobs, Some(queue), Some(J::NAME), &page).await?);
-            }
-            Ok(page.cut(records).into_iter().map(look::task).collect())
+            let records = look::list(&jobs, Some(&plan.queues), Some(J::NAME), page).await?;
+            Ok(records.into_iter().map(look::task).collect())
         }
     }
 }
@@ -77,8 +74,8 @@ impl<J: Job> ListAllTasks for Storage<J> {
     ) -> impl Future<Output = Result<Vec<Task<Vec<u8>>>, JobsError>> + Send {
         let (jobs, page) = (self.feed.jobs.clone(), Page::of(filter));
         async move {
-            let records = look::list(&jobs, None, None, &page).await?;
-            Ok(page.cut(records).into_iter().map(look::task).collect())
+            let records = look::list(&jobs, None, None, page).await?;
+            Ok(records.into_iter().map(look::task).collect())
         }
     }
 }

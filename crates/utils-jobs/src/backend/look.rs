@@ -47,39 +47,45 @@ impl Page {
     }
 
     /// The page out of lists that all begin at the first page.
-    pub(crate) fn cut(&self, mut records: Vec<Record>) -> Vec<Record> {
-        records.sort_by(|one, other| other.id.cmp(&one.id));
-        records.into_iter().skip(self.offset as usize).take(self.limit as usize).collect()
+    fn cut(&self, mut ids: Vec<String>) -> Vec<String> {
+        ids.sort_by(|one, other| other.cmp(one));
+        ids.into_iter().skip(self.offset as usize).take(self.limit as usize).collect()
     }
 }
 
-/// All jobs up to the end of a page, not cut yet; none beyond the deepest.
+/// The jobs of a page, of these queues or all; none beyond the deepest. Those before it are passed by their ids alone.
 pub(crate) async fn list(
     jobs: &Jobs,
-    queue: Option<&str>,
+    queues: Option<&[String]>,
     name: Option<&str>,
-    page: &Page,
+    page: Page,
 ) -> Result<Vec<Record>, JobsError> {
     let up_to = page.offset.saturating_add(page.limit);
     if up_to > DEEPEST {
         return Ok(Vec::new());
     }
-    let mut filter = Filter::new().limit(up_to);
-    if let Some(queue) = queue {
-        filter = filter.queue(queue);
-    }
+    let mut all = Filter::new().limit(up_to).newest_first();
     if let Some(name) = name {
-        filter = filter.name(name);
+        all = all.name(name);
     }
-    let filters = match &page.states {
-        None => vec![filter],
-        Some(states) => states.iter().map(|state| filter.clone().state(*state).newest_first()).collect(),
+    let filters: Vec<Filter> = match queues {
+        None => vec![all],
+        Some(queues) => queues.iter().map(|queue| all.clone().queue(queue)).collect(),
+    };
+    let filters: Vec<Filter> = match &page.states {
+        None => filters,
+        Some(states) => states
+            .iter()
+            .flat_map(|state| filters.iter().map(|of| of.clone().state(*state).newest_first()))
+            .collect(),
     };
     jobs.blocking(move |jobs| {
-        let mut records = Vec::new();
+        let mut ids = Vec::new();
         for filter in &filters {
-            records.extend(jobs.store().list(filter)?);
+            ids.extend(jobs.store().ids(filter)?);
         }
+        let mut records = jobs.store().records(&page.cut(ids))?;
+        records.sort_by(|one, other| other.id.cmp(&one.id));
         Ok(records)
     })
     .await

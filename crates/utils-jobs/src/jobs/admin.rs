@@ -182,7 +182,7 @@ impl Jobs {
     /// It takes its [unique key](crate::NewJob::unique) again.
     ///
     /// # Errors
-    /// [`JobsError::KeyTaken`] when another job that has not ended has its key, [`JobsError::Sessions`].
+    /// [`JobsError::KeyTaken`] when another job has its key, [`JobsError::Sessions`].
     pub async fn requeue(&self, id: impl AsRef<str>) -> Result<bool, JobsError> {
         let id = id.as_ref().to_owned();
         let requeued = self.blocking(move |jobs| jobs.store().requeue(&id, jobs.clock().millis())).await?;
@@ -196,32 +196,37 @@ impl Jobs {
     /// # Errors
     /// [`JobsError::Sessions`].
     pub async fn requeue_dead(&self, filter: Filter) -> Result<usize, JobsError> {
-        let requeued = self
-            .blocking(move |jobs| {
-                let mut filter = filter.state(State::Dead);
-                // One that is dead again at once is not given a start once more, and the list begins behind it.
-                let (mut requeued, mut seen) = (0, HashSet::new());
-                loop {
-                    let dead = jobs.store().list(&filter)?;
-                    let is_last = filter.is_limited || dead.len() < filter.limit as usize;
-                    for record in dead {
-                        let is_requeued = !seen.contains(&record.id)
-                            && match jobs.store().requeue(&record.id, jobs.clock().millis()) {
+        const STEP: u32 = 500; // each in the time that the server has to answer
+        let most = if filter.is_limited { filter.limit as usize } else { usize::MAX };
+        let mut filter = filter.state(State::Dead).limit(STEP);
+        // One that is dead again at once is not given a start once more, and the list begins behind it.
+        let (mut again, mut is_last) = (HashSet::new(), false);
+        while !is_last && again.len() < most {
+            (filter, again, is_last) = self
+                .blocking(move |jobs| {
+                    let dead = jobs.store().ids(&filter)?;
+                    let is_last = dead.len() < STEP as usize;
+                    for id in dead {
+                        if again.len() == most {
+                            break;
+                        }
+                        let is_requeued = !again.contains(&id)
+                            && match jobs.store().requeue(&id, jobs.clock().millis()) {
                                 Err(JobsError::KeyTaken { .. }) => false,
                                 requeued => requeued?,
                             };
-                        requeued += usize::from(is_requeued);
-                        filter.offset += u32::from(!is_requeued);
-                        seen.insert(record.id);
+                        if is_requeued {
+                            again.insert(id);
+                        } else {
+                            filter.offset = filter.offset.saturating_add(1);
+                        }
                     }
-                    if is_last {
-                        return Ok(requeued);
-                    }
-                }
-            })
-            .await?;
-        self.wake();
-        Ok(requeued)
+                    Ok((filter, again, is_last))
+                })
+                .await?;
+            self.wake();
+        }
+        Ok(again.len())
     }
 
     /// Deletes the jobs that ended in this state at least so long ago, and says how many they were. Workers do this by
@@ -233,19 +238,16 @@ impl Jobs {
         if !state.is_final() {
             return Err(JobsError::Settings("only jobs that have ended can be purged"));
         }
-        self.blocking(move |jobs| {
-            const STEP: usize = 1_000; // short transactions let others in between
-            let before = jobs.clock().millis() - millis(older_than);
-            let mut purged = 0;
-            loop {
-                let step = jobs.store().purge(state.code(), before, STEP)?;
-                purged += step;
-                if step < STEP {
-                    return Ok(purged);
-                }
+        const STEP: usize = 1_000; // short transactions let others in between
+        let before = self.clock().millis().saturating_sub(millis(older_than));
+        let mut purged = 0;
+        loop {
+            let step = self.blocking(move |jobs| jobs.store().purge(state.code(), before, STEP)).await?;
+            purged += step;
+            if step < STEP {
+                return Ok(purged);
             }
-        })
-        .await
+        }
     }
 
     /// Stops all workers from starting jobs of a queue; what runs goes on. Survives restarts.

@@ -244,16 +244,23 @@ impl<C: JobConn> Store for DieselStore<C> {
     }
 
     fn round(&self, round: &Round<'_>) -> Result<RoundDone, JobsError> {
-        let mut swept = Swept::default();
+        let (mut swept, mut left_out) = (Swept::default(), None);
         if round.careful {
             swept = self.sweep(round)?;
         } else if let Some(held) = round.renew.filter(|held| !held.is_empty())
             && C::DIALECT != Dialect::Sqlite
         {
             // For itself, and without waiting: the rest may have to wait for a row that somebody has locked.
-            self.tx(|conn| sql::renew(conn, round.worker, held, round.lease_until))?;
+            let renewed = self.tx(|conn| sql::renew(conn, round.worker, held, round.lease_until))?;
+            left_out = (renewed < held.len()).then_some(held);
         }
         let mut done = self.run(|conn| conn.round_tx(|conn| sql::round(conn, round)))?;
+        if let Some(held) = left_out
+            && let Err(error) = self.tx(|conn| sql::renew(conn, round.worker, held, round.lease_until))
+        {
+            // What the round has done is done, and at the next beat they are renewed again.
+            tracing::debug!(%error, "leases of jobs whose rows were locked could not be renewed");
+        }
         done.reaped += swept.reaped;
         done.stuck = (round.careful && round.reap).then_some(swept.stuck);
         Ok(done)
@@ -296,6 +303,14 @@ impl<C: JobConn> Store for DieselStore<C> {
 
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError> {
         self.run(|conn| sql::list(conn, filter))
+    }
+
+    fn ids(&self, filter: &Filter) -> Result<Vec<String>, JobsError> {
+        self.run(|conn| sql::list_ids(conn, filter))
+    }
+
+    fn has_tables(&self) -> Result<bool, JobsError> {
+        self.run(sql::has_tables)
     }
 
     fn counts(&self) -> Result<Vec<Count>, JobsError> {

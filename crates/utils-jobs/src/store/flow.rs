@@ -242,13 +242,15 @@ pub(crate) fn broken<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<Option<S
     Ok(failed.map(|record| reason(&record.name, record.error.as_deref())))
 }
 
-/// Cancels those that wait for jobs which are about to be deleted without having ended well.
-pub(crate) fn orphan<C: JobConn>(conn: &mut C, of: i32, before: i64) -> QueryResult<()> {
-    let waiting = Statement::new(format!(
-        "SELECT DISTINCT link.next_id AS t FROM utils_jobs_next link JOIN utils_jobs job ON job.id = link.job_id \
-         WHERE link.result IS NULL AND job.state = {of} AND job.finished_at < ? ORDER BY link.next_id"
-    ));
-    let ids: Vec<String> = conn.texts(waiting.bind(before))?.into_iter().map(|row| row.t).collect();
+/// Cancels those that wait for these jobs, which have not ended well and are about to be deleted.
+pub(crate) fn orphan<C: JobConn>(conn: &mut C, deleted: &[String], before: i64) -> QueryResult<()> {
+    let mut ids = BTreeSet::new();
+    for chunk in deleted.chunks(CHUNK) {
+        let mut waiting =
+            Statement::new("SELECT next_id AS t FROM utils_jobs_next WHERE result IS NULL AND ");
+        waiting.push_in::<C>("job_id", chunk.iter().map(String::as_str));
+        ids.extend(conn.texts(waiting)?.into_iter().map(|row| row.t));
+    }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     // The time of its end is that of the other's at the latest, so it is deleted with the next ones.
     let set = || {

@@ -190,6 +190,10 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn takes_writes(&self, _worker: &str) -> Result<(), JobsError> {
         Ok(())
     }
+    /// Whether the tables are those of this version.
+    fn has_tables(&self) -> Result<bool, JobsError> {
+        Ok(true)
+    }
     /// Enqueues one tick of a schedule, unless some process has done that. `None`: the schedule is seen for the first time.
     fn tick(&self, schedule: &str, tick: i64, job: Option<&NewRow>) -> Result<Option<bool>, JobsError>;
     /// The last tick of a schedule that was enqueued.
@@ -201,6 +205,10 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The jobs that were given up at this time, as their workers died.
     fn buried(&self, at: i64) -> Result<Vec<Record>, JobsError>;
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError>;
+    /// The ids of those that [`list`](Self::list) would give back.
+    fn ids(&self, filter: &Filter) -> Result<Vec<String>, JobsError> {
+        Ok(self.list(filter)?.into_iter().map(|record| record.id).collect())
+    }
     fn counts(&self) -> Result<Vec<Count>, JobsError>;
     /// Counts what has not ended, and dead letters: not the many that are done.
     fn open_counts(&self) -> Result<Vec<Count>, JobsError>;

@@ -13,6 +13,7 @@ use super::{
     },
 };
 use crate::{
+    State,
     failed::LEASE_RAN_OUT,
     list::{Filter, Order},
 };
@@ -235,7 +236,7 @@ fn take<C: JobConn>(
         take.push(&format!(" RETURNING {CLAIMED}"));
         conn.claimed(take.kept(true))?
     };
-    claimed.sort_by(|a, b| (-a.priority, a.run_at, &a.id).cmp(&(-b.priority, b.run_at, &b.id)));
+    claimed.sort_by(|a, b| (b.priority, a.run_at, &a.id).cmp(&(a.priority, b.run_at, &b.id)));
     Ok(claimed)
 }
 
@@ -466,19 +467,30 @@ pub(crate) fn records<C: JobConn>(conn: &mut C, ids: &[String]) -> QueryResult<V
 
 /// The jobs that were given up at this time, as their workers died.
 pub(crate) fn buried<C: JobConn>(conn: &mut C, at: i64) -> QueryResult<Vec<Record>> {
-    let mut buried =
-        Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE state = 3 AND finished_at = ?"));
-    buried = buried.bind(at);
-    buried.push(&format!(" AND error = '{LEASE_RAN_OUT}'"));
-    conn.records(buried)
+    let when = self::at::<C>("finished_at");
+    conn.records(
+        Statement::new(format!(
+            "SELECT {RECORD} FROM utils_jobs WHERE state = 3 AND {when} = ? AND error = '{LEASE_RAN_OUT}'"
+        ))
+        .bind(at),
+    )
 }
 
 pub(crate) fn list<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult<Vec<Record>> {
-    let mut statement = Statement::new(format!("SELECT {RECORD} FROM utils_jobs WHERE 1 = 1"));
+    conn.records(listed::<C>(RECORD, filter))
+}
+
+/// The ids of those that [`list`] would give back.
+pub(crate) fn list_ids<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult<Vec<String>> {
+    ids(conn, listed::<C>("id AS t", filter))
+}
+
+fn listed<'a, C: JobConn>(columns: &str, filter: &'a Filter) -> Statement<'a> {
+    let mut statement = Statement::new(format!("SELECT {columns} FROM utils_jobs WHERE 1 = 1"));
     if let Some(wanted) = filter.state {
         statement.push(&format!(" AND state = {}", wanted.code()));
-        if wanted.is_final() {
-            statement.push(" AND finished_at IS NOT NULL");
+        if wanted.is_final() && C::DIALECT != Dialect::Mysql {
+            statement.push(" AND finished_at IS NOT NULL"); // as their index has it
         }
     }
     if let Some(name) = &filter.name {
@@ -488,12 +500,31 @@ pub(crate) fn list<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult<Vec
         statement.push_with(" AND queue = ?", [Value::Text(queue)]);
     }
     statement.push(&match filter.order {
+        // In the order of the primary key, SQLite would read all that has ended before these few.
+        Order::NewestFirst if C::DIALECT == Dialect::Sqlite && filter.state.is_some_and(is_small) => {
+            " ORDER BY +id DESC".to_owned()
+        }
         Order::NewestFirst => " ORDER BY id DESC".to_owned(),
         Order::LastFinishedFirst => format!(" ORDER BY {} DESC, id DESC", at::<C>("finished_at")),
     });
     statement
         .push_with(" LIMIT ? OFFSET ?", [Value::Big(filter.limit.into()), Value::Big(filter.offset.into())]);
-    conn.records(statement)
+    statement
+}
+
+/// Whether the jobs in this state have an index of their own, and are not as many as those that wait.
+fn is_small(state: State) -> bool {
+    matches!(state, State::Running | State::Scheduled | State::Blocked)
+}
+
+/// That the tables are those of this version: otherwise jobs would run, and none of their ends could be written down.
+pub(crate) fn has_tables<C: JobConn>(conn: &mut C) -> QueryResult<bool> {
+    let newest = conn.texts(Statement::new("SELECT ended_key AS t FROM utils_jobs WHERE 1 = 0"));
+    if newest.is_ok() {
+        return Ok(true);
+    }
+    // As far as it is not the database itself that is not there.
+    conn.texts(Statement::new("SELECT id AS t FROM utils_jobs WHERE 1 = 0")).map(|_| false)
 }
 
 pub(crate) fn counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
@@ -507,7 +538,7 @@ pub(crate) fn open_counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
         (state::RUNNING, "state = 1"),
         (state::SCHEDULED, "state = 5"),
         (state::BLOCKED, "state = 7"),
-        (state::DEAD, "state = 3 AND finished_at IS NOT NULL"),
+        (state::DEAD, dead::<C>()),
     ];
     let branches = branches.map(|(state, of)| {
         let queue = if state == state::WAITING { waiting_queue::<C>() } else { "queue" };
@@ -587,9 +618,6 @@ pub(crate) fn requeue<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResu
 /// Deletes finished jobs, the oldest first.
 pub(crate) fn purge<C: JobConn>(conn: &mut C, of: i32, before: i64, limit: usize) -> QueryResult<usize> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    if of != state::DONE {
-        flow::orphan(conn, of, before)?;
-    }
     let at = at::<C>("finished_at");
     let old = format!(
         "SELECT id AS t FROM utils_jobs WHERE state = {of} AND finished_at IS NOT NULL AND {at} < ? \
@@ -597,11 +625,27 @@ pub(crate) fn purge<C: JobConn>(conn: &mut C, of: i32, before: i64, limit: usize
     );
     let mut old = Statement::new(old).bind(before).bind(limit);
     skip_locked::<C>(&mut old);
+    if of != state::DONE {
+        // Those alone that are deleted here take others with them.
+        let ids = ids(conn, old)?;
+        flow::orphan(conn, &ids, before)?;
+        return delete_by_id(conn, &ids);
+    }
     let mut ids = Vec::new();
     let Some(these) = these(conn, old, &mut ids)? else { return Ok(0) };
     let mut delete = Statement::new("DELETE FROM utils_jobs WHERE ");
     delete.append(these);
     conn.execute(delete)
+}
+
+fn delete_by_id<C: JobConn>(conn: &mut C, ids: &[String]) -> QueryResult<usize> {
+    let mut deleted = 0;
+    for chunk in ids.chunks(CHUNK) {
+        let mut delete = Statement::new("DELETE FROM utils_jobs WHERE ");
+        delete.push_in::<C>("id", chunk.iter().map(String::as_str));
+        deleted += conn.execute(delete)?;
+    }
+    Ok(deleted)
 }
 
 pub(crate) fn pause<C: JobConn>(conn: &mut C, queue: &str, paused: bool) -> QueryResult<usize> {
@@ -679,6 +723,14 @@ fn at<C: JobConn>(column: &'static str) -> &'static str {
     match C::DIALECT {
         Dialect::Mysql => "state_at",
         Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => column,
+    }
+}
+
+/// The condition for dead letters, as their index has it.
+fn dead<C: JobConn>() -> &'static str {
+    match C::DIALECT {
+        Dialect::Mysql => "state = 3",
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => "state = 3 AND finished_at IS NOT NULL",
     }
 }
 

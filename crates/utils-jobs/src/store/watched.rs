@@ -235,6 +235,10 @@ impl Store for Watched {
         self.call(move |store| store.gone(&worker, before))
     }
 
+    fn has_tables(&self) -> Result<bool, JobsError> {
+        self.call(|store| store.has_tables())
+    }
+
     fn server_time(&self) -> Result<Option<i64>, JobsError> {
         self.call(|store| store.server_time())
     }
@@ -281,6 +285,10 @@ impl Store for Watched {
 
     fn list(&self, filter: &Filter) -> Result<Vec<Record>, JobsError> {
         self.base.list(filter)
+    }
+
+    fn ids(&self, filter: &Filter) -> Result<Vec<String>, JobsError> {
+        self.base.ids(filter)
     }
 
     fn counts(&self) -> Result<Vec<Count>, JobsError> {

@@ -63,6 +63,7 @@ macro_rules! cases {
                 a_job_that_holds_the_only_connection_keeps_its_lease,
                 of_two_workers_on_a_small_pool_both_keep_their_leases,
                 migrations_run_from_several_processes_at_once,
+                a_worker_waits_for_the_tables_of_its_version,
                 a_connection_to_another_database_is_refused,
                 a_job_of_another_process_is_found_soon,
                 an_idle_worker_starts_a_committed_job_at_once,
@@ -264,6 +265,24 @@ fn ask<C: JobConn>(conn: &mut C, query: &str) -> QueryResult<i64> {
 }
 
 pub(super) const SOON: Duration = Duration::from_secs(20);
+
+/// With those of another version it would run jobs, and could not write down how they end.
+pub(super) async fn a_worker_waits_for_the_tables_of_its_version<P: Place>(place: P) {
+    let jobs = open(&place, quick());
+    let counter = Counter::<P::Conn>::new(&jobs);
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    sessions.with(|conn| conn.batch_execute("ALTER TABLE utils_jobs DROP COLUMN ended_key")).unwrap();
+    let worker = Worker::new(&jobs).handle::<Count>().data(counter.work()).start().unwrap();
+    let id = jobs.enqueue(Count { then_fail: false }).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(worker.is_running() && !worker.is_ready());
+    assert_eq!(number(&sessions, "SELECT COUNT(*) AS n FROM utils_jobs WHERE attempts = 0"), 1, "it waits");
+    let text = if P::NAME == "mysql" { "VARBINARY(200)" } else { "TEXT" };
+    let back = format!("ALTER TABLE utils_jobs ADD COLUMN ended_key {text}");
+    sessions.with(|conn| conn.batch_execute(&back)).unwrap();
+    jobs.wait(&id, SOON).await.unwrap();
+    worker.stop().await.unwrap();
+}
 
 pub(super) fn quick() -> JobsBuilder {
     Jobs::builder().lease(Duration::from_millis(900)).poll(Duration::from_millis(100))

@@ -359,13 +359,17 @@ pub(super) async fn deleting_a_job_that_did_not_end_well_cancels_what_waits_for_
 ) {
     let jobs = by_hand(backend);
     let mut worker = worker(&jobs).data(Arc::new(AtomicBool::new(true)));
-    let chain = jobs.chain(Give(BROKEN)).then(Add(1)).then(Add(1)).start().await.unwrap();
+    let chain = jobs.chain(Give(BROKEN)).then(Add(1).unique("key")).then(Add(1)).start().await.unwrap();
     let other = jobs.chain(Give(1)).then(Add(1).after(2 * HOUR)).start().await.unwrap();
     worker.run_due().await.unwrap();
     jobs.advance(HOUR);
+    let young = jobs.chain(Give(BROKEN)).then(Add(1)).start().await.unwrap();
+    worker.run_due().await.unwrap();
     assert_eq!(jobs.purge(State::Dead, Duration::from_secs(60)).await.unwrap(), 1);
+    assert_eq!(state(&jobs, &young.last).await, State::Blocked, "what it waits for is still there");
     let second = jobs.status(&chain.all[1]).await.unwrap().unwrap();
-    assert_eq!(second.state, State::Cancelled);
+    assert_eq!((second.state, second.key.as_deref()), (State::Cancelled, Some("key")));
+    assert!(jobs.enqueue_unique("key", Add(2)).await.unwrap().is_new, "its key is free");
     assert_eq!(second.error.as_deref(), Some("a job that it waited for was deleted"));
     assert!(!jobs.requeue(&chain.all[1]).await.unwrap(), "it would wait for ever");
     assert!(matches!(jobs.wait(&chain.last, SOON).await, Err(JobsError::Failed { .. })));

@@ -167,3 +167,25 @@ fn a_worker_whose_connections_are_lost_makes_others() {
 fn a_worker_whose_clock_is_behind_goes_by_the_servers() {
     super::database::run(super::leases::a_worker_whose_clock_is_behind_goes_by_the_servers(Mysql::new()));
 }
+
+#[test]
+fn a_dead_letter_that_stays_takes_nobody_with_it() {
+    super::database::run(super::flow::on_databases::a_dead_letter_that_stays_takes_nobody_with_it(
+        Mysql::new(),
+    ));
+}
+
+#[test]
+fn the_tables_can_be_taken_down_and_made_again() {
+    use diesel_migrations::MigrationHarness;
+    let place = Mysql::new();
+    let jobs = super::database::open(&place, Jobs::builder());
+    let sessions = jobs.sessions::<diesel::MysqlConnection>().unwrap();
+    let mut conn = sessions.pool().get().unwrap();
+    assert_eq!(conn.revert_all_migrations(utils_jobs::MYSQL_MIGRATIONS).unwrap().len(), 4);
+    drop(conn);
+    jobs.migrate().unwrap();
+    super::database::run(async {
+        drop(jobs.enqueue(super::kill::Step { number: 1, millis: 0 }).await.unwrap())
+    });
+}

@@ -61,12 +61,14 @@ pub async fn a_running_job_is_told_of_its_cancellation(backend: impl JobBackend)
 pub async fn a_stubborn_job_is_stopped_after_its_grace(backend: impl JobBackend) {
     let (jobs, log) = (lively(&backend), Log::default());
     let running = worker(&jobs, &log).start().unwrap();
-    let id = jobs.enqueue(Sleeps { listens: false }).await.unwrap();
+    let id = jobs.enqueue_unique("stubborn", Sleeps { listens: false }).await.unwrap().id;
     log.until(1).await;
     assert_eq!(jobs.cancel(&id).await.unwrap(), Cancellation::Requested);
     let end = jobs.wait_status(&id, SOON).await.unwrap();
     assert_eq!((end.state, end.attempts), (State::Cancelled, 1));
     running.stop().await.unwrap();
+    assert!(jobs.enqueue_unique("stubborn", Sleeps { listens: false }).await.unwrap().is_new);
+    assert!(matches!(jobs.requeue(&id).await, Err(JobsError::KeyTaken { .. })));
 }
 
 pub async fn several_jobs_are_looked_up_together(backend: impl JobBackend) {

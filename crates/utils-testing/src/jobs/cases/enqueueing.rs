@@ -34,11 +34,11 @@ pub async fn jobs_enqueued_together_run_in_order(backend: impl JobBackend) {
 
 pub async fn higher_priorities_run_first(backend: impl JobBackend) {
     let (jobs, log) = (timeless(&backend), Log::default());
-    for priority in [0, 2, -1, 1, 2] {
+    for priority in [i32::MIN, 0, 2, -1, 1, i32::MAX, 2] {
         jobs.enqueue(say(priority.to_string()).priority(priority)).await.unwrap();
     }
     worker(&jobs, &log).run_due().await.unwrap();
-    assert_eq!(log.lines(), ["2", "2", "1", "0", "-1"]);
+    assert_eq!(log.lines(), ["2147483647", "2", "2", "1", "0", "-1", "-2147483648"]);
 }
 
 pub async fn a_delayed_job_waits_for_its_time(backend: impl JobBackend) {
@@ -102,6 +102,8 @@ pub async fn a_requeued_job_takes_its_unique_key_again(backend: impl JobBackend)
     let refused = jobs.requeue(&first.id).await;
     assert!(matches!(&refused, Err(JobsError::KeyTaken { name }) if name == Fails::NAME), "{refused:?}");
     assert_eq!(jobs.requeue_dead(Filter::new()).await.unwrap(), 0);
+    let other = jobs.enqueue_unique("other", Fails { times: 1, how: How::Never }).await.unwrap();
+    assert!(matches!(jobs.cancel(&other.id).await, Ok(Cancellation::AtOnce)));
     let dead = status(&jobs, &first.id).await;
     assert_eq!((dead.state, dead.key.as_deref()), (State::Dead, Some("nightly")));
 

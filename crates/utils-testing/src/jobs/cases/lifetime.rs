@@ -4,7 +4,7 @@ use std::{
 };
 
 use apalis::prelude::{BoxDynError, TaskSink, WorkerBuilder, WorkerContext};
-use utils_jobs::{Clock, Job, Jobs, State, Worker, WorkerLost};
+use utils_jobs::{Clock, Job, Jobs, JobsError, State, Worker, WorkerLost};
 
 use super::{JobBackend, MINUTE, SOON, lively, quick, settled, status, timeless, worker};
 use crate::jobs::sample::{Log, Long, Mail, Say, Sleeps, say};
@@ -44,7 +44,7 @@ pub async fn a_job_that_kills_its_workers_is_dead_in_the_end(backend: impl JobBa
             failed.error.is::<WorkerLost>(),
         ));
     }));
-    let id = jobs.enqueue(Sleeps { listens: false }).await.unwrap();
+    let id = jobs.enqueue_unique("deadly", Sleeps { listens: false }).await.unwrap().id;
     let mut killed = Vec::new();
     for attempt in 1..=3 {
         let log = Log::default();
@@ -61,6 +61,9 @@ pub async fn a_job_that_kills_its_workers_is_dead_in_the_end(backend: impl JobBa
     assert_eq!(dead.error.as_deref(), Some("the worker died or stalled: its lease ran out"));
     let whose = (id.to_string(), Sleeps::NAME.to_owned());
     assert_eq!(*told.lock().unwrap(), [(whose, 3, true, true)], "those who are told of failures");
+    let next = jobs.enqueue_unique("deadly", Sleeps { listens: false }).await.unwrap();
+    assert!(next.is_new, "its key is free");
+    assert!(matches!(jobs.requeue(&id).await, Err(JobsError::KeyTaken { .. })), "its key is known");
 }
 
 pub async fn a_stopped_worker_ends_what_runs_and_gives_the_rest_back(backend: impl JobBackend) {

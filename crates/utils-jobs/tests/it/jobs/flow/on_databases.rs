@@ -6,7 +6,7 @@ use std::{
 
 use diesel::connection::SimpleConnection;
 use serde::{Deserialize, Serialize};
-use utils_jobs::{Context, Failure, Filter, Follow, Job, JobConn, Jobs, JobsError, Policy, Worker};
+use utils_jobs::{Context, Failure, Filter, Follow, Job, JobConn, Jobs, JobsError, Policy, State, Worker};
 
 use super::{
     super::{
@@ -39,6 +39,26 @@ macro_rules! database_cases {
     };
 }
 pub(in super::super) use database_cases;
+
+/// Somebody is about to requeue it: then what waits for it is let go as well.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(in super::super) async fn a_dead_letter_that_stays_takes_nobody_with_it<P: Place>(place: P) {
+    let jobs = open(&place, Jobs::builder().clock(utils_jobs::Clock::manual()));
+    let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let mut worker = worker(&jobs).data(flag);
+    let chain = jobs.chain(Give(super::BROKEN)).then(Add(1)).start().await.unwrap();
+    worker.run_due().await.unwrap();
+    jobs.advance(Duration::from_secs(60));
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let lock = format!("BEGIN; SELECT id FROM utils_jobs WHERE id = '{}' FOR UPDATE", chain.all[0]);
+    let mut other = sessions.pool().get().unwrap();
+    other.batch_execute(&lock).unwrap();
+    assert_eq!(jobs.purge(State::Dead, Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(super::state(&jobs, &chain.last).await, State::Blocked);
+    other.batch_execute("ROLLBACK").unwrap();
+    assert_eq!(jobs.purge(State::Dead, Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(super::state(&jobs, &chain.last).await, State::Cancelled);
+}
 
 /// Writes a number down in the transaction of its own end, and gives it back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
