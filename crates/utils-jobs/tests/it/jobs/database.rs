@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use diesel::{QueryResult, connection::SimpleConnection, r2d2::R2D2Connection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use serde::{Deserialize, Serialize};
 use utils_jobs::{
     Clock, Context, Failure, Filter, Job, JobConn, Jobs, JobsBuilder, JobsError, Policy, Retry, SessionConn,
@@ -265,6 +266,20 @@ fn ask<C: JobConn>(conn: &mut C, query: &str) -> QueryResult<i64> {
 }
 
 pub(super) const SOON: Duration = Duration::from_secs(20);
+
+pub(super) async fn the_tables_can_be_taken_down_and_made_again<P: Place>(
+    place: P,
+    migrations: EmbeddedMigrations,
+) where
+    P::Conn: MigrationHarness<<P::Conn as diesel::Connection>::Backend>,
+{
+    let jobs = open(&place, Jobs::builder());
+    let sessions = jobs.sessions::<P::Conn>().unwrap();
+    let down = sessions.with(|conn| QueryResult::Ok(conn.revert_all_migrations(migrations).unwrap().len()));
+    assert_eq!(down.unwrap(), 4);
+    jobs.migrate().unwrap();
+    jobs.enqueue(Count { then_fail: false }).await.unwrap();
+}
 
 /// With those of another version it would run jobs, and could not write down how they end.
 pub(super) async fn a_worker_waits_for_the_tables_of_its_version<P: Place>(place: P) {

@@ -177,15 +177,8 @@ fn a_dead_letter_that_stays_takes_nobody_with_it() {
 
 #[test]
 fn the_tables_can_be_taken_down_and_made_again() {
-    use diesel_migrations::MigrationHarness;
-    let place = Mysql::new();
-    let jobs = super::database::open(&place, Jobs::builder());
-    let sessions = jobs.sessions::<diesel::MysqlConnection>().unwrap();
-    let mut conn = sessions.pool().get().unwrap();
-    assert_eq!(conn.revert_all_migrations(utils_jobs::MYSQL_MIGRATIONS).unwrap().len(), 4);
-    drop(conn);
-    jobs.migrate().unwrap();
-    super::database::run(async {
-        drop(jobs.enqueue(super::kill::Step { number: 1, millis: 0 }).await.unwrap())
-    });
+    super::database::run(super::database::the_tables_can_be_taken_down_and_made_again(
+        Mysql::new(),
+        utils_jobs::MYSQL_MIGRATIONS,
+    ));
 }

@@ -193,15 +193,8 @@ fn an_end_that_the_database_refuses_makes_a_dead_letter_and_the_others_end() {
 
 #[test]
 fn the_tables_can_be_taken_down_and_made_again() {
-    use diesel_migrations::MigrationHarness;
-    let place = Sqlite::new();
-    let jobs = super::database::open(&place, Jobs::builder());
-    let sessions = jobs.sessions::<diesel::SqliteConnection>().unwrap();
-    let mut conn = sessions.pool().get().unwrap();
-    assert_eq!(conn.revert_all_migrations(utils_jobs::SQLITE_MIGRATIONS).unwrap().len(), 4);
-    drop(conn);
-    jobs.migrate().unwrap();
-    super::database::run(async {
-        drop(jobs.enqueue(super::kill::Step { number: 1, millis: 0 }).await.unwrap())
-    });
+    super::database::run(super::database::the_tables_can_be_taken_down_and_made_again(
+        Sqlite::new(),
+        utils_jobs::SQLITE_MIGRATIONS,
+    ));
 }

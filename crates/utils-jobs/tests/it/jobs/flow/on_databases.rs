@@ -6,7 +6,7 @@ use std::{
 
 use diesel::connection::SimpleConnection;
 use serde::{Deserialize, Serialize};
-use utils_jobs::{Context, Failure, Filter, Follow, Job, JobConn, Jobs, JobsError, Policy, State, Worker};
+use utils_jobs::{Context, Failure, Filter, Follow, Job, JobConn, Jobs, JobsError, Policy, Worker};
 
 use super::{
     super::{
@@ -53,11 +53,11 @@ pub(in super::super) async fn a_dead_letter_that_stays_takes_nobody_with_it<P: P
     let lock = format!("BEGIN; SELECT id FROM utils_jobs WHERE id = '{}' FOR UPDATE", chain.all[0]);
     let mut other = sessions.pool().get().unwrap();
     other.batch_execute(&lock).unwrap();
-    assert_eq!(jobs.purge(State::Dead, Duration::ZERO).await.unwrap(), 0);
-    assert_eq!(super::state(&jobs, &chain.last).await, State::Blocked);
+    assert_eq!(jobs.purge(utils_jobs::State::Dead, Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(super::state(&jobs, &chain.last).await, utils_jobs::State::Blocked);
     other.batch_execute("ROLLBACK").unwrap();
-    assert_eq!(jobs.purge(State::Dead, Duration::ZERO).await.unwrap(), 1);
-    assert_eq!(super::state(&jobs, &chain.last).await, State::Cancelled);
+    assert_eq!(jobs.purge(utils_jobs::State::Dead, Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(super::state(&jobs, &chain.last).await, utils_jobs::State::Cancelled);
 }
 
 /// Writes a number down in the transaction of its own end, and gives it back.
