@@ -160,7 +160,7 @@ async fn queue_workers(jobs: Data<Jobs>, queue: Path<String>) -> HttpResponse {
 }
 
 async fn queue_tasks(jobs: Data<Jobs>, queue: Path<String>, filter: Query<Filter>) -> HttpResponse {
-    answer(page(&jobs, Some(&queue), &filter).await)
+    answer(page(&jobs, Some(&[queue.into_inner()]), &filter).await)
 }
 
 async fn queue_task(jobs: Data<Jobs>, path: Path<(String, String)>) -> HttpResponse {
@@ -189,9 +189,12 @@ async fn events() -> HttpResponse {
         .streaming(comments)
 }
 
-async fn page(jobs: &Jobs, queue: Option<&str>, filter: &Filter) -> Result<Vec<RawTask<Value>>, JobsError> {
-    let queue = queue.map(|queue| vec![queue.to_owned()]);
-    let records = look::list(jobs, queue.as_deref(), None, look::Page::of(filter)).await?;
+async fn page(
+    jobs: &Jobs,
+    queues: Option<&[String]>,
+    filter: &Filter,
+) -> Result<Vec<RawTask<Value>>, JobsError> {
+    let records = look::list(jobs, queues, None, look::Page::of(filter)).await?;
     Ok(records.into_iter().map(|record| shown(look::task(record))).collect())
 }
 

@@ -89,12 +89,21 @@ impl Clock {
         self.fixed.is_some()
     }
 
+    /// Asks a database server for its time, and follows its clock if it has one.
+    pub(crate) fn compare<E>(&self, ask: impl FnOnce() -> Result<Option<i64>, E>) -> Result<(), E> {
+        let asked = Instant::now();
+        if let Some(time) = ask()? {
+            self.follow(time, asked);
+        }
+        Ok(())
+    }
+
     /// Follows the clock of a database server, so that the leases of several machines compare: it was asked then, and has
     /// said this.
     ///
     /// It has said so at some moment since, taken to be the middle. An answer that took long says little, and what is
     /// known from an earlier one is better.
-    pub(crate) fn follow(&self, time: i64, asked: Instant) {
+    fn follow(&self, time: i64, asked: Instant) {
         if self.fixed.is_some() {
             return;
         }

@@ -295,16 +295,13 @@ impl Jobs {
         if !self.inner.store.dialect().has_server() || !self.inner.clock.is_due() {
             return Ok(());
         }
-        let asked = Instant::now();
-        match self.store().server_time() {
-            Ok(Some(server)) => self.inner.clock.follow(server, asked),
-            Ok(None) => {}
+        match self.inner.clock.compare(|| self.store().server_time()) {
             Err(error) if self.inner.clock.follows() => {
                 tracing::debug!(%error, "the server did not tell its time");
+                Ok(())
             }
-            Err(error) => return Err(error),
+            compared => compared,
         }
-        Ok(())
     }
 
     /// Runs database work on the blocking pool. A server may leave it without an answer: then the caller gets an error in

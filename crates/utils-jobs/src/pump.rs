@@ -439,7 +439,7 @@ impl Pump {
     }
 
     /// With the tables of another version, jobs would be taken whose ends cannot be written down.
-    fn knows_tables(&mut self) -> Result<(), JobsError> {
+    fn knows_tables(&self) -> Result<(), JobsError> {
         match self.config.jobs.store().has_tables()? {
             true => Ok(()),
             false => Err(JobsError::Settings(OLD_TABLES)),
@@ -448,10 +448,7 @@ impl Pump {
 
     /// Leases of several machines are compared, so all go by the server's clock.
     fn follow(&mut self) -> Result<(), JobsError> {
-        let asked = Instant::now();
-        if let Some(server) = self.config.jobs.store().server_time()? {
-            self.config.jobs.clock().follow(server, asked);
-        }
+        self.config.jobs.clock().compare(|| self.config.jobs.store().server_time())?;
         self.in_time = true;
         Ok(())
     }

@@ -64,7 +64,7 @@ pub(crate) async fn list(
     if up_to > DEEPEST {
         return Ok(Vec::new());
     }
-    let mut all = Filter::new().limit(up_to).newest_first();
+    let mut all = Filter::new().limit(up_to);
     if let Some(name) = name {
         all = all.name(name);
     }

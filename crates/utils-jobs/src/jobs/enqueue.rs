@@ -1,4 +1,4 @@
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::Jobs;
 use crate::{
@@ -163,11 +163,7 @@ impl Jobs {
         if !C::DIALECT.has_server() || !self.clock().is_due() {
             return Ok(());
         }
-        let asked = Instant::now();
-        if let Some(server) = sql::server_time(conn).map_err(SessionsError::Query)? {
-            self.clock().follow(server, asked);
-        }
-        Ok(())
+        Ok(self.clock().compare(|| sql::server_time(conn)).map_err(SessionsError::Query)?)
     }
 
     fn rows<E: Enqueue>(&self, jobs: impl IntoIterator<Item = E>) -> Result<Vec<NewRow>, JobsError> {

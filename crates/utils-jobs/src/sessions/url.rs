@@ -32,11 +32,11 @@ pub(super) fn is_sqlite_memory(name: &str) -> bool {
     (path == ":memory:" || path.is_empty() || has("mode=memory")) && !has("cache=shared")
 }
 
-/// Parameters of libpq's where the URL does not say them. A server that has gone without a word: libpq gives up to connect after 10 s, and a connection on which nothing comes
-/// back after 20 to 30 s. By itself it would wait for as long as the system, which can be hours.
-///
+/// What libpq does about a server that has gone without a word, where the URL does not say: it gives up to connect after
+/// 10 s, and a connection on which nothing comes back after 20 to 30 s. By itself it would wait for as long as the
+/// system, which can be hours.
 #[cfg(feature = "postgres")]
-const UNSAID: [(&str, &str); 5] = [
+const PATIENCE: [(&str, &str); 5] = [
     ("connect_timeout", "10"),
     ("keepalives_idle", "15"),
     ("keepalives_interval", "5"),
@@ -70,7 +70,7 @@ pub(super) fn postgres(url: &str) -> Option<String> {
     };
     let is_said = |name: &str| url.contains(&format!("{name}="));
     let ticket = (!is_encryption_said(&url)).then_some(NO_TICKET);
-    let unsaid: Vec<_> = UNSAID.into_iter().chain(ticket).filter(|(name, _)| !is_said(name)).collect();
+    let unsaid: Vec<_> = PATIENCE.into_iter().chain(ticket).filter(|(name, _)| !is_said(name)).collect();
     for (name, value) in unsaid {
         url.push_str(&format!("{sign}{name}={value}"));
         sign = if sign == ' ' { ' ' } else { '&' };

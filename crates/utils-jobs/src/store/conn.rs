@@ -40,7 +40,7 @@ pub trait Raw: SessionConn {
 
     /// Runs a round of a worker in a transaction.
     fn round_tx<T>(&mut self, work: impl FnOnce(&mut Self) -> QueryResult<T>) -> QueryResult<T> {
-        self.write_tx(work)
+        self.own_tx(work)
     }
 
     /// Runs what is ours alone in a transaction.
@@ -299,10 +299,6 @@ raw!(diesel::SqliteConnection, diesel::sqlite::Sqlite, Dialect::Sqlite, no_array
 
 #[cfg(feature = "mysql")]
 raw!(diesel::MysqlConnection, diesel::mysql::Mysql, Dialect::Mysql, no_array, {
-    fn round_tx<T>(&mut self, work: impl FnOnce(&mut Self) -> QueryResult<T>) -> QueryResult<T> {
-        self.own_tx(work)
-    }
-
     fn own_tx<T, E: From<diesel::result::Error>>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, E>,

@@ -226,12 +226,11 @@ impl<C: JobConn> Store for DieselStore<C> {
     }
 
     fn insert(&self, rows: &[NewRow]) -> Result<Vec<Inserted>, JobsError> {
-        if !insert::is_one_statement(rows) {
-            return self.tx(|conn| insert::insert(conn, rows));
-        }
-        self.run(|conn| match sql::commits_by_itself(conn)? {
-            true => insert::insert(conn, rows),
-            false => conn.own_tx(|conn| insert::insert(conn, rows)),
+        self.run(|conn| {
+            if insert::is_one_statement(rows) && sql::commits_by_itself(conn)? {
+                return insert::insert(conn, rows);
+            }
+            conn.own_tx(|conn| insert::insert(conn, rows))
         })
     }
 

@@ -8,7 +8,7 @@ use super::{
     conn::{JobConn, Statement, Value},
     insert,
     row::{Finish, NewRow, RECORD},
-    sql::FREE_KEY,
+    sql::{FREE_KEY, change_by_id, ids},
 };
 use crate::JobsError;
 
@@ -111,26 +111,12 @@ fn connect<C: JobConn>(conn: &mut C, flow: &NewFlow) -> QueryResult<()> {
     }
     for (waits_for, ids) in waiting {
         let set = || Statement::new("UPDATE utils_jobs SET state = 7, waits_for = ?").bind(waits_for);
-        update_by_id(conn, set, &ids)?;
+        change_by_id(conn, set, &ids)?;
     }
     let leading: Vec<&str> = flow.leading().into_iter().collect();
-    update_by_id(conn, || Statement::new("UPDATE utils_jobs SET has_next = 1"), &leading)?;
+    change_by_id(conn, || Statement::new("UPDATE utils_jobs SET has_next = 1"), &leading)?;
     let alone: Vec<&str> = flow.without_members.iter().map(String::as_str).collect();
-    update_by_id(conn, || Statement::new("UPDATE utils_jobs SET input = '[]'"), &alone)
-}
-
-fn update_by_id<'a, C: JobConn>(
-    conn: &mut C,
-    set: impl Fn() -> Statement<'a>,
-    ids: &[&'a str],
-) -> QueryResult<()> {
-    for chunk in ids.chunks(CHUNK) {
-        let mut update = set();
-        update.push(" WHERE ");
-        update.push_in::<C>("id", chunk.iter().copied());
-        conn.execute(update)?;
-    }
-    Ok(())
+    change_by_id(conn, || Statement::new("UPDATE utils_jobs SET input = '[]'"), &alone).map(drop)
 }
 
 /// Lets go those that waited for these jobs, which have ended well in this transaction, and for no others any more.
@@ -168,9 +154,9 @@ pub(crate) fn advance<C: JobConn>(conn: &mut C, ended: &[&Finish], now: i64) -> 
 /// Waits until nobody else is at the rows of those that wait for this job.
 pub(crate) fn touch_next<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<()> {
     let next = Statement::new("SELECT next_id AS t FROM utils_jobs_next WHERE job_id = ? ORDER BY next_id");
-    let ids: Vec<String> = conn.texts(next.bind(id))?.into_iter().map(|row| row.t).collect();
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    update_by_id(conn, || Statement::new("UPDATE utils_jobs SET waits_for = waits_for"), &ids)
+    let next = ids(conn, next.bind(id))?;
+    let next: Vec<&str> = next.iter().map(String::as_str).collect();
+    change_by_id(conn, || Statement::new("UPDATE utils_jobs SET waits_for = waits_for"), &next).map(drop)
 }
 
 /// Gives a job its input. One that was cancelled meanwhile stays so, and has its input if it is requeued. False when the
@@ -243,15 +229,15 @@ pub(crate) fn broken<C: JobConn>(conn: &mut C, id: &str) -> QueryResult<Option<S
 }
 
 /// Cancels those that wait for these jobs, which have not ended well and are about to be deleted.
-pub(crate) fn orphan<C: JobConn>(conn: &mut C, deleted: &[String], before: i64) -> QueryResult<()> {
-    let mut ids = BTreeSet::new();
+pub(crate) fn orphan<C: JobConn>(conn: &mut C, deleted: &[&str], before: i64) -> QueryResult<()> {
+    let mut next = BTreeSet::new();
     for chunk in deleted.chunks(CHUNK) {
         let mut waiting =
             Statement::new("SELECT next_id AS t FROM utils_jobs_next WHERE result IS NULL AND ");
-        waiting.push_in::<C>("job_id", chunk.iter().map(String::as_str));
-        ids.extend(conn.texts(waiting)?.into_iter().map(|row| row.t));
+        waiting.push_in::<C>("job_id", chunk.iter().copied());
+        next.extend(ids(conn, waiting)?);
     }
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let next: Vec<&str> = next.iter().map(String::as_str).collect();
     // The time of its end is that of the other's at the latest, so it is deleted with the next ones.
     let set = || {
         let mut cancel = Statement::new("UPDATE utils_jobs SET ");
@@ -265,5 +251,5 @@ pub(crate) fn orphan<C: JobConn>(conn: &mut C, deleted: &[String], before: i64) 
         );
         cancel
     };
-    update_by_id(conn, set, &ids)
+    change_by_id(conn, set, &next).map(drop)
 }

@@ -137,7 +137,7 @@ fn claim_batch<C: JobConn>(
     Ok(())
 }
 
-fn ids<C: JobConn>(conn: &mut C, of: Statement<'_>) -> QueryResult<Vec<String>> {
+pub(super) fn ids<C: JobConn>(conn: &mut C, of: Statement<'_>) -> QueryResult<Vec<String>> {
     Ok(conn.texts(of)?.into_iter().map(|row| row.t).collect())
 }
 
@@ -354,7 +354,7 @@ pub(crate) fn sweep_these<C: JobConn>(
 pub(crate) fn to_sweep<C: JobConn>(conn: &mut C, sweep: Sweep, now: i64) -> QueryResult<Vec<String>> {
     let mut due = Statement::new("SELECT id AS t FROM utils_jobs WHERE ");
     due.append(sweep.due::<C>(now));
-    Ok(conn.texts(due)?.into_iter().map(|row| row.t).collect())
+    ids(conn, due)
 }
 
 /// When the next scheduled job is due.
@@ -488,10 +488,7 @@ pub(crate) fn list_ids<C: JobConn>(conn: &mut C, filter: &Filter) -> QueryResult
 fn listed<'a, C: JobConn>(columns: &str, filter: &'a Filter) -> Statement<'a> {
     let mut statement = Statement::new(format!("SELECT {columns} FROM utils_jobs WHERE 1 = 1"));
     if let Some(wanted) = filter.state {
-        statement.push(&format!(" AND state = {}", wanted.code()));
-        if wanted.is_final() && C::DIALECT != Dialect::Mysql {
-            statement.push(" AND finished_at IS NOT NULL"); // as their index has it
-        }
+        statement.push(&format!(" AND {}", in_state::<C>(wanted.code())));
     }
     if let Some(name) = &filter.name {
         statement.push_with(" AND name = ?", [Value::Text(name)]);
@@ -534,11 +531,11 @@ pub(crate) fn counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
 /// Each branch has an index of its own to read, and on most databases nothing else: what is constant is not looked up.
 pub(crate) fn open_counts<C: JobConn>(conn: &mut C) -> QueryResult<Vec<Count>> {
     let branches = [
-        (state::WAITING, waiting::<C>()),
-        (state::RUNNING, "state = 1"),
-        (state::SCHEDULED, "state = 5"),
-        (state::BLOCKED, "state = 7"),
-        (state::DEAD, dead::<C>()),
+        (state::WAITING, waiting::<C>().to_owned()),
+        (state::RUNNING, in_state::<C>(state::RUNNING)),
+        (state::SCHEDULED, in_state::<C>(state::SCHEDULED)),
+        (state::BLOCKED, in_state::<C>(state::BLOCKED)),
+        (state::DEAD, in_state::<C>(state::DEAD)),
     ];
     let branches = branches.map(|(state, of)| {
         let queue = if state == state::WAITING { waiting_queue::<C>() } else { "queue" };
@@ -618,34 +615,33 @@ pub(crate) fn requeue<C: JobConn>(conn: &mut C, id: &str, now: i64) -> QueryResu
 /// Deletes finished jobs, the oldest first.
 pub(crate) fn purge<C: JobConn>(conn: &mut C, of: i32, before: i64, limit: usize) -> QueryResult<usize> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let at = at::<C>("finished_at");
-    let old = format!(
-        "SELECT id AS t FROM utils_jobs WHERE state = {of} AND finished_at IS NOT NULL AND {at} < ? \
-         ORDER BY {at} LIMIT ?"
-    );
+    let (ended, at) = (in_state::<C>(of), at::<C>("finished_at"));
+    let old = format!("SELECT id AS t FROM utils_jobs WHERE {ended} AND {at} < ? ORDER BY {at} LIMIT ?");
     let mut old = Statement::new(old).bind(before).bind(limit);
     skip_locked::<C>(&mut old);
+    let ids = ids(conn, old)?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     if of != state::DONE {
         // Those alone that are deleted here take others with them.
-        let ids = ids(conn, old)?;
         flow::orphan(conn, &ids, before)?;
-        return delete_by_id(conn, &ids);
     }
-    let mut ids = Vec::new();
-    let Some(these) = these(conn, old, &mut ids)? else { return Ok(0) };
-    let mut delete = Statement::new("DELETE FROM utils_jobs WHERE ");
-    delete.append(these);
-    conn.execute(delete)
+    change_by_id(conn, || Statement::new("DELETE FROM utils_jobs"), &ids)
 }
 
-fn delete_by_id<C: JobConn>(conn: &mut C, ids: &[String]) -> QueryResult<usize> {
-    let mut deleted = 0;
+/// Runs a statement that lacks its condition on the jobs with these ids, some hundred at a time, and counts them.
+pub(super) fn change_by_id<'a, C: JobConn>(
+    conn: &mut C,
+    change: impl Fn() -> Statement<'a>,
+    ids: &[&'a str],
+) -> QueryResult<usize> {
+    let mut changed = 0;
     for chunk in ids.chunks(CHUNK) {
-        let mut delete = Statement::new("DELETE FROM utils_jobs WHERE ");
-        delete.push_in::<C>("id", chunk.iter().map(String::as_str));
-        deleted += conn.execute(delete)?;
+        let mut change = change();
+        change.push(" WHERE ");
+        change.push_in::<C>("id", chunk.iter().copied());
+        changed += conn.execute(change)?;
     }
-    Ok(deleted)
+    Ok(changed)
 }
 
 pub(crate) fn pause<C: JobConn>(conn: &mut C, queue: &str, paused: bool) -> QueryResult<usize> {
@@ -726,12 +722,10 @@ fn at<C: JobConn>(column: &'static str) -> &'static str {
     }
 }
 
-/// The condition for dead letters, as their index has it.
-fn dead<C: JobConn>() -> &'static str {
-    match C::DIALECT {
-        Dialect::Mysql => "state = 3",
-        Dialect::Sqlite | Dialect::Postgres | Dialect::Memory => "state = 3 AND finished_at IS NOT NULL",
-    }
+/// The condition for the jobs in a state, as their index has it.
+fn in_state<C: JobConn>(of: i32) -> String {
+    let partial = state::is_final(of) && C::DIALECT != Dialect::Mysql;
+    format!("state = {of}{}", if partial { " AND finished_at IS NOT NULL" } else { "" })
 }
 
 /// The queue of a waiting job, as its index has it.
